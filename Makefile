@@ -1,0 +1,39 @@
+# make run     a small internet is scanned, and Darkflow says what is dark in it (root: live)
+# make test    every test, and the linters
+# make lint    ruff, mypy, import-linter
+# make bench   the benchmarks; writes the table of docs/performance.md
+# make sanitize  the kernels under AddressSanitizer and UBSan, with the fuzzer
+# Each target brings what it needs (tools/prepare); nothing else has to be typed.
+
+SOURCES := pyproject.toml setup.py constraints.txt tools/prepare $(shell find src -name '*.p[yx]*')
+BIN := .venv/bin
+export PATH := $(CURDIR)/$(BIN):$(PATH):/usr/sbin:/sbin
+
+.PHONY: run test lint bench sanitize clean
+
+run: .venv/ready-run
+	@darkflow lab --recorded examples/lab.pcap
+
+test: .venv/ready-test
+	@python -m pytest
+
+lint: .venv/ready-test
+	ruff check .
+	ruff format --check .
+	mypy
+	lint-imports
+
+bench: .venv/ready-test
+	python bench/run.py
+
+sanitize: .venv/ready-test
+	python tools/sanitize.py
+
+.venv/ready-%: $(SOURCES)
+	@tools/prepare $*
+	@touch $@
+
+clean:
+	rm -rf .venv build src/*.egg-info
+	find . -name __pycache__ -prune -exec rm -rf {} +
+	find src -name '*.so' -delete

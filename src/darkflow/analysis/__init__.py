@@ -1,0 +1,1 @@
+"""What the events say: the result document and the tables of a run."""

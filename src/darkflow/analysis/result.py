@@ -1,0 +1,91 @@
+"""The result of one run over captures as one document: what --json prints and the tables show."""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from darkflow.pipeline import Pipeline
+    from darkflow.sinks.summary import Summary
+    from darkflow.sources.captures import Captures
+
+# The shares people ask for; each is an edge of the histogram.
+SHARE_LIMITS_NS = {
+    "1ms": 1_000_000,
+    "10ms": 10_000_000,
+    "30ms": 30_000_000,
+    "1s": 1_000_000_000,
+    "5s": 5_000_000_000,
+}
+
+
+def result(
+    pipeline: Pipeline, source: Captures, summary: Summary, elapsed_s: float, top: int
+) -> dict[str, Any]:
+    """Everything that is known after (or during) a run.
+
+    Counts are packets or flows as their names say; times are ns. The keys up to `reader_notes`
+    describe the engine's view; `undecoded` and `dropped` name every loss, so that
+    packets = tcp + sum(undecoded) and syn = attempts + retransmitted_or_repeated + dropped.queue.
+    """
+    engine = pipeline.engine.counters
+    decoded = pipeline.decoder.counters
+    undecoded = decoded.pop("undecoded")
+    icmp_errors = decoded.pop("icmp_errors")
+    dropped_queue = engine.pop("dropped_queue")
+    dropped_table = engine.pop("dropped_table")
+    kept = pipeline.engine.kept_frames
+    return {
+        **decoded,
+        **engine,
+        "disorder_ns": source.disorder_ns,
+        "dark_sources": summary.source_total,
+        "dark_destinations": summary.destinations,
+        "reply_delay_ns": {
+            name: pipeline.engine.reply_delays.quantile(share)
+            for name, share in (("p50", 0.5), ("p99", 0.99), ("max", 1.0))
+        },
+        "reader_notes": source.notes,
+        "undecoded": {name: count for name, count in undecoded.items() if count},
+        "dropped": {
+            "queue": dropped_queue,
+            "table": dropped_table,
+            "frames": kept.dropped if kept is not None else 0,
+            "summary": summary.dropped,
+            "clamped": source.clamped + pipeline.order.clamped,
+        },
+        "icmp_errors": icmp_errors,
+        "direction": summary.by_direction,
+        "reply_delay_exact": pipeline.engine.reply_delays.exact,
+        **_distributions(pipeline),
+        "top_ports": [
+            {"port": port, "packets": packets, "flows": flows, "sources": sources}
+            for port, packets, flows, sources in summary.top_ports(top)
+        ],
+        "top_sources": [
+            {"src_ip": ip, "flows": flows, "packets": packets, "ports": ports, "targets": n}
+            for ip, flows, packets, ports, n in summary.top_sources(top)
+        ],
+        "elapsed_s": round(elapsed_s, 6),
+        "packets_per_s": round(decoded["packets"] / elapsed_s) if elapsed_s > 0 else 0,
+    }
+
+
+def _distributions(pipeline: Pipeline) -> dict[str, Any]:
+    """Histograms as lists of (upper edge in ns, or null beyond 120 s; count)."""
+    delays = pipeline.engine.reply_delays
+    retries = pipeline.engine.retry_counts
+    while retries and not retries[-1]:
+        retries.pop()
+    return {
+        "reply_delay_share": {
+            name: delays.share_within(limit) for name, limit in SHARE_LIMITS_NS.items()
+        },
+        "reply_delay_histogram": delays.histogram(),
+        "late_answer_delay_histogram": pipeline.engine.late_delays.histogram(),
+        "retransmissions": {
+            "flows_by_count": retries,
+            "first_to_last_histogram": pipeline.engine.retry_spans.histogram(),
+        },
+    }

@@ -1,0 +1,179 @@
+"""The command line: reads settings, wires the pipeline, prints. `darkflow --help` starts here."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+
+from darkflow import __version__
+from darkflow.config import SETTINGS, TUNNEL_NAMES
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, NoReturn
+
+EXIT_USAGE = 2
+
+EXAMPLES = """\
+examples:
+  darkflow analyze capture.pcap
+  darkflow analyze --networks 192.0.2.0/24,2001:db8::/32 --events dark.jsonl day/*.pcap.zst
+  tcpdump -i eth0 -w - | darkflow analyze - --events -
+  darkflow analyze in.pcap out.pcap --json --dark-pcap dark.pcap
+"""
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser whose errors are one line."""
+
+    def error(self, message: str) -> NoReturn:
+        """Say what is wrong and end with status 2."""
+        fail(f"{message} (see: {self.prog} --help)")
+
+
+def fail(message: str) -> NoReturn:
+    """One line on stderr, exit status 2."""
+    print(f"darkflow: {' '.join(message.split())}", file=sys.stderr)
+    raise SystemExit(EXIT_USAGE)
+
+
+def build_parser() -> Parser:
+    """The commands and their options."""
+    parser = Parser(
+        prog="darkflow",
+        description="Finds the TCP flows that nobody answers.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"darkflow {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
+    _add_analyze(commands)
+    fields = commands.add_parser(
+        "fields",
+        help="list every field of the events",
+        description="Lists every field of the event lines with type, unit and meaning.",
+        epilog="example:\n  darkflow fields --json",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    fields.add_argument("--json", action="store_true", help="as one JSON document")
+    fields.add_argument("--markdown", action="store_true", help="as the table of the docs")
+    demo = commands.add_parser(
+        "lab",
+        help="scan a small internet of network namespaces and show what is dark in it (root)",
+        description="Builds a small internet of network namespaces, lets real scanners loose in it"
+        " for some 20 s, captures at its gateway and analyzes the capture. Nothing leaves the"
+        " machine. Without root it analyzes a capture that was recorded in the lab.",
+        epilog="example:\n  sudo darkflow lab --keep lab.pcap",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    demo.add_argument("--seconds", default="20", metavar="TIME", help="how long (default: 20)")
+    demo.add_argument("--keep", metavar="FILE", help="keep the capture here")
+    demo.add_argument("--recorded", metavar="FILE", help="without root: analyze this capture")
+    return parser
+
+
+def _add_analyze(commands: argparse._SubParsersAction[Parser]) -> None:
+    analyze = commands.add_parser(
+        "analyze",
+        help="find the dark flows of captures",
+        description="Reads captures (pcap, pcapng; plain, gzip, zstd, xz, bzip2, lz4; '-' is"
+        " standard input), merges them by time and says which flows nobody answered.",
+        epilog=EXAMPLES
+        + "\nexit status: 0; 1 when a capture could not be read to its end; 2 for wrong usage"
+        " or\nwhen nothing could be read; 130 after Ctrl-C. What was read is reported in any case.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    analyze.add_argument(
+        "files", nargs="+", metavar="FILE", help="capture, or - for standard input"
+    )
+    for setting in SETTINGS:
+        default = "" if not setting.default else f" (default: {setting.default})"
+        analyze.add_argument(
+            *setting.flags,
+            dest=setting.name,
+            default=setting.default,
+            metavar=setting.unit.upper() if setting.unit.isalpha() else setting.unit,
+            help=setting.help + default,
+        )
+    analyze.add_argument("--json", action="store_true", help="one JSON document instead of tables")
+    analyze.add_argument(
+        "--events", metavar="FILE", help="write a JSON line per dark flow and per late answer"
+    )
+    analyze.add_argument(
+        "--events-at",
+        choices=("auto", "verdict", "end"),
+        default="auto",
+        help="write a dark flow's line at its verdict, or at its end with all its SYNs counted"
+        " (default: auto: at the end for files, at the verdict for a pipe)",
+    )
+    analyze.add_argument(
+        "--dark-pcap", metavar="FILE", help="write the SYN frames of dark flows as a pcap"
+    )
+
+
+def parse_settings(options: argparse.Namespace) -> dict[str, Any]:
+    """The settings' values; a bad one ends the program with one line."""
+    values: dict[str, Any] = {}
+    for setting in SETTINGS:
+        text = getattr(options, setting.name)
+        try:
+            values[setting.name] = None if text is None else setting.parse(text)
+        except ValueError as error:
+            fail(f"{'/'.join(setting.flags)}: {error}")
+    return values
+
+
+def bare_decap(argv: list[str]) -> list[str]:
+    """`--decap` needs no list; what follows it is one only if it names tunnels."""
+    expanded: list[str] = []
+    known = (*TUNNEL_NAMES, "all")
+    for at, word in enumerate(argv):
+        following = argv[at + 1].split(",") if at + 1 < len(argv) else []
+        if word == "--decap" and not (following and all(name in known for name in following)):
+            expanded.append("--decap=all")
+        else:
+            expanded.append(word)
+    return expanded
+
+
+def main(argv: list[str]) -> int:
+    """Run one command; its exit status."""
+    parser = build_parser()
+    options = parser.parse_args(bare_decap(argv))
+    if options.command is None:
+        parser.print_help()
+        return EXIT_USAGE
+    if options.command == "fields":
+        from darkflow.commands.fields import fields_command
+
+        return fields_command(options)
+    if options.command == "lab":
+        from darkflow.commands.lab import lab_command
+
+        return lab_command(options, main)
+    from darkflow.commands.analyze import analyze_command
+
+    return analyze_command(options, parse_settings(options))
+
+
+def entry() -> None:
+    """Console entry point."""
+    try:
+        status = main(sys.argv[1:])
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Who read our output has gone; nothing more can be said to them.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        status = 141
+    except KeyboardInterrupt:
+        status = 130
+    sys.exit(status)
+
+
+if __name__ == "__main__":
+    entry()

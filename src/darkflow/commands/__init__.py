@@ -1,0 +1,1 @@
+"""The commands: each wires sources, pipeline and sinks from settings, and prints."""

@@ -1,0 +1,181 @@
+"""`darkflow analyze`: captures in, dark flows out."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+
+from darkflow.analysis.result import result
+from darkflow.commands.interrupt import Interruptible
+from darkflow.flow.decode import Decoder
+from darkflow.flow.engine import Engine
+from darkflow.flow.kept import KeptFrames
+from darkflow.flow.networks import Networks
+from darkflow.flow.order import Reorder
+from darkflow.pipeline import Pipeline
+from darkflow.sinks.summary import Summary
+from darkflow.sources.captures import Captures
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import argparse
+    from typing import Any
+
+    from darkflow.sinks.sink import Sink
+    from darkflow.sources.source import Source
+
+EXIT_OK, EXIT_INCOMPLETE, EXIT_USAGE = 0, 1, 2
+STDOUT = "-"
+
+
+def complain(message: str) -> None:
+    """One line on stderr."""
+    sys.stderr.write(f"darkflow: {' '.join(message.split())}\n")
+
+
+def analyze_command(options: argparse.Namespace, settings: dict[str, Any]) -> int:
+    """Analyze captures as the options say; the exit status."""
+    problem = _conflict(options)
+    if problem:
+        complain(problem)
+        return EXIT_USAGE
+    source = Captures(options.files, settings["reorder"], settings["limit"])
+    source.open()
+    for line in source.unreadable:
+        complain(line)
+    if len(source.unreadable) == len(options.files):
+        return EXIT_USAGE
+    try:
+        run = Run(options, settings, source)
+    except (OSError, MemoryError) as error:
+        complain(_reason(error))
+        return EXIT_USAGE
+    return run.run()
+
+
+def _reason(error: BaseException) -> str:
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"cannot write {error.filename}: {error.strerror}"
+    return str(error)
+
+
+def _conflict(options: argparse.Namespace) -> str | None:
+    """Why these options cannot go together, or None."""
+    outputs = [path for path in (options.events, options.dark_pcap) if path is not None]
+    to_stdout = outputs.count(STDOUT) + (1 if options.json else 0)
+    if to_stdout > 1:
+        return "only one of --json, --events - and --dark-pcap - can have standard output"
+    if options.files.count(STDOUT) > 1:
+        return "standard input (-) can be read only once"
+    if len(outputs) == 2 and outputs[0] == outputs[1]:
+        return f"--events and --dark-pcap cannot both write {outputs[0]}"
+    for path in outputs:
+        for name in options.files:
+            if _same_file(path, name):
+                return f"{path} is one of the captures: it would be overwritten"
+    return None
+
+
+def _same_file(one: str, other: str) -> bool:
+    try:
+        return os.path.samefile(one, other)  # noqa: PTH121 (pathlib is slow to import)
+    except OSError:
+        return False
+
+
+class Run:
+    """One run: the stages wired from the settings, then what came of it."""
+
+    def __init__(
+        self, options: argparse.Namespace, settings: dict[str, Any], source: Captures
+    ) -> None:
+        self.options = options
+        self.settings = settings
+        self.source = source
+        seed = os.urandom(16)
+        cidrs = settings["networks"]
+        self.networks = Networks.everything() if cidrs is None else Networks(cidrs[1], cidrs[2])
+        kept = KeptFrames(settings["frame_buffer"]) if options.dark_pcap else None
+        self.summary = Summary(self.networks, seed, settings["summary_size"])
+        sizes = (settings["queue_size"], settings["flow_table_size"])
+        engine = Engine(settings["hold"], settings["idle"], sizes, seed, kept)
+        sinks: list[Sink] = [self.summary]
+        if options.events:
+            sinks.append(self._event_file())
+        if kept is not None:
+            from darkflow.sinks.dark_pcap import DarkPcap
+
+            self.dark_pcap = DarkPcap(options.dark_pcap, kept, source.live)
+            sinks.append(self.dark_pcap)
+        decoder = Decoder(settings["decap"], kept)
+        order = Reorder(settings["reorder"], settings["reorder_size"])
+        self.pipeline = Pipeline(decoder, order, engine, sinks)
+
+    def _event_file(self) -> Sink:
+        from darkflow.sinks.event_file import EventFile
+        from darkflow.sinks.lines import LineFormat
+
+        when = self.options.events_at
+        at_verdict = when == "verdict" or (when == "auto" and self.source.live)
+        lines = LineFormat(self.networks, self.settings["hold"], at_verdict)
+        return EventFile(self.options.events, lines, self.source.live)
+
+    def run(self) -> int:
+        """Read, judge, print; the exit status."""
+        began = time.perf_counter()
+        shown: Source = self.source
+        if sys.stderr.isatty() and STDOUT not in (self.options.events, self.options.dark_pcap):
+            from darkflow.commands.progress import WithProgress
+
+            shown = WithProgress(self.source)
+        stoppable = Interruptible(shown)
+        self.pipeline.run(stoppable)
+        self.pipeline.finish(self.source.now_ns)
+        document = result(
+            self.pipeline,
+            self.source,
+            self.summary,
+            time.perf_counter() - began,
+            self.settings["top"],
+        )
+        self._print(document)
+        troubles = self._troubles(document)
+        for line in troubles:
+            complain(line)
+        if stoppable.signal is not None:
+            return 128 + stoppable.signal
+        return EXIT_INCOMPLETE if troubles or self.source.unreadable else EXIT_OK
+
+    def _print(self, document: dict[str, Any]) -> None:
+        if self.options.json:
+            import json
+
+            sys.stdout.write(json.dumps(document, indent=1) + "\n")
+            return
+        from darkflow.analysis.tables import show
+
+        # Where events go to standard output, the tables must not come between them.
+        taken = STDOUT in (self.options.events, self.options.dark_pcap)
+        out = sys.stderr if taken else sys.stdout
+        show(document, out, out.isatty())
+
+    def _troubles(self, document: dict[str, Any]) -> list[str]:
+        """One line for each thing that could not be read or written."""
+        lines = [*self.source.troubles, *self.pipeline.troubles]
+        unknown = {
+            name.removeprefix("link_type_"): count
+            for name, count in document["undecoded"].items()
+            if name.startswith("link_type_")
+        }
+        if unknown and sum(unknown.values()) == document["packets"]:
+            lines.append(
+                f"nothing could be decoded: link type {', '.join(unknown)} is not known"
+                f" ({document['packets']} packets)"
+            )
+        if self.options.dark_pcap and self.dark_pcap.not_written:
+            lines.append(
+                f"{self.dark_pcap.not_written} SYN frames of another link type or precision were"
+                " not written: standard output can carry only one"
+            )
+        return lines

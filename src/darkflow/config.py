@@ -1,0 +1,211 @@
+"""Every setting once: name, default, unit and help; the command line and the docs come from it."""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import ipaddress
+    from collections.abc import Callable, Mapping
+    from typing import Any
+
+    Ranges = tuple[tuple[bytes, bytes], ...]
+    WatchedRanges = tuple[tuple[str, ...], Ranges, Ranges]
+
+SECOND_NS = 1_000_000_000
+TUNNEL_NAMES = ("vxlan", "gre", "erspan", "geneve", "mpls", "pppoe", "ipip", "gtp")
+
+_TIME_UNITS = {
+    "ns": 1,
+    "us": 1_000,
+    "ms": 1_000_000,
+    "s": SECOND_NS,
+    "": SECOND_NS,
+    "m": 60 * SECOND_NS,
+    "min": 60 * SECOND_NS,
+    "h": 3600 * SECOND_NS,
+}
+_BYTE_UNITS = {"": 1, "B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
+LONGEST_NS = 24 * 3600 * SECOND_NS
+
+
+def _split(text: str) -> tuple[str, str]:
+    """A number and the unit behind it."""
+    stripped = text.strip()
+    at = 0
+    while at < len(stripped) and stripped[at] in "0123456789.":
+        at += 1
+    return stripped[:at], stripped[at:].strip()
+
+
+def _scaled(text: str, units: Mapping[str, int], example: str) -> int:
+    """A decimal number times its unit, without a detour over binary fractions."""
+    number, unit = _split(text)
+    whole, _, fraction = number.partition(".")
+    if unit not in units or not (whole + fraction).isascii() or not (whole + fraction).isdigit():
+        raise ValueError(f"{text!r} is not understood: write for example {example}")
+    scale = units[unit]
+    return int(whole or "0") * scale + int(int(fraction or "0") * scale // 10 ** len(fraction))
+
+
+def parse_time(text: str) -> int:
+    """A length of time in ns from "5s", "50ms", "1.5m" or a bare number of seconds."""
+    time_ns = _scaled(text, _TIME_UNITS, "5s, 50ms or 2.5 (seconds)")
+    if time_ns > LONGEST_NS:
+        raise ValueError(f"{text!r} is longer than a day")
+    return time_ns
+
+
+def parse_positive_time(text: str) -> int:
+    """As parse_time, but longer than 0."""
+    time_ns = parse_time(text)
+    if time_ns == 0:
+        raise ValueError(f"{text!r} is too short: it must be longer than 0")
+    return time_ns
+
+
+def parse_bytes(text: str) -> int:
+    """A number of bytes from "64MiB" or a bare number."""
+    return _scaled(text, _BYTE_UNITS, "256MiB")
+
+
+def parse_count(text: str) -> int:
+    """A whole number of at least 1."""
+    if not text.strip().isascii() or not text.strip().isdigit() or int(text) < 1:
+        raise ValueError(f"{text!r} is not a whole number of at least 1")
+    return int(text)
+
+
+def parse_size(text: str) -> int:
+    """A number of table entries: 1 to 2^29."""
+    size = parse_count(text)
+    if size > 1 << 29:
+        raise ValueError(f"{text!r} is more than the largest table, {1 << 29}")
+    return size
+
+
+def parse_tunnels(text: str) -> tuple[str, ...]:
+    """Names of tunnels from a comma-separated list, or "all"."""
+    names = tuple(name.strip() for name in text.split(",") if name.strip())
+    for name in names:
+        if name not in (*TUNNEL_NAMES, "all"):
+            raise ValueError(f"unknown tunnel {name!r}: choose from {', '.join(TUNNEL_NAMES)}")
+    return names
+
+
+def parse_networks(text: str) -> WatchedRanges:
+    """Watched networks from comma-separated CIDRs, IPv4 and IPv6.
+
+    (CIDRs, IPv4 ranges, IPv6 ranges); a range is its first and last packed address, and the
+    ranges are sorted and disjoint.
+    """
+    import ipaddress
+
+    v4: list[ipaddress.IPv4Network] = []
+    v6: list[ipaddress.IPv6Network] = []
+    for word in (word.strip() for word in text.split(",")):
+        try:
+            network = ipaddress.ip_network(word, strict=False)
+        except ValueError:
+            raise ValueError(
+                f"{word!r} is no network: write for example 192.0.2.0/24 or 2001:db8::/32"
+            ) from None
+        if "/" in word and ipaddress.ip_interface(word).ip != network.network_address:
+            raise ValueError(f"{word!r} has host bits set: did you mean {network}?")
+        if isinstance(network, ipaddress.IPv4Network):
+            v4.append(network)
+        else:
+            v6.append(network)
+    return (
+        tuple(str(network) for network in (*v4, *v6)),
+        tuple(_ends(network) for network in ipaddress.collapse_addresses(v4)),
+        tuple(_ends(network) for network in ipaddress.collapse_addresses(v6)),
+    )
+
+
+def _ends(network: ipaddress.IPv4Network | ipaddress.IPv6Network) -> tuple[bytes, bytes]:
+    return network.network_address.packed, network.broadcast_address.packed
+
+
+class Setting:
+    """One setting: name, flags, default and unit as a user writes them, help, how it is read."""
+
+    # No dataclass: its import alone costs a third of `darkflow --help`.
+    __slots__ = ("default", "flags", "help", "name", "parse", "unit")
+
+    def __init__(
+        self,
+        name: str,
+        flags: tuple[str, ...],
+        default: str | None,
+        unit: str,
+        help: str,
+        parse: Callable[[str], Any],
+    ) -> None:
+        self.name = name
+        self.flags = flags
+        self.default = default
+        self.unit = unit
+        self.help = help
+        self.parse = parse
+
+
+SETTINGS: tuple[Setting, ...] = (
+    Setting(
+        "networks", ("--networks",), None, "CIDR,...",
+        "watched networks, IPv4 and IPv6; they make a flow inbound, outbound, internal or transit"
+        " (default: every address is watched, so every flow is internal)", parse_networks,
+    ),
+    Setting(
+        "hold", ("-T", "--hold"), "5s", "time",
+        "how long a SYN may stay without an answer before its flow is dark", parse_positive_time,
+    ),
+    Setting(
+        "idle", ("--idle",), "60s", "time",
+        "how long a dark flow is kept after its last packet: SYNs within it belong to the same"
+        " record", parse_positive_time,
+    ),
+    Setting(
+        "reorder", ("--reorder",), "1s", "time",
+        "disorder within a capture that is put right; what comes later is clamped and counted",
+        parse_time,
+    ),
+    Setting(
+        "decap", ("--decap",), "", "tunnel,...",
+        "enter tunnels; alone it means all of them: vxlan, gre, erspan, geneve, mpls, pppoe, ipip,"
+        " gtp", parse_tunnels,
+    ),
+    Setting("limit", ("--limit",), None, "packets", "stop after this many packets", parse_count),
+    Setting(
+        "queue_size", ("--queue-size",), "1048576", "SYNs",
+        "slots of the delay queue; SYNs beyond them are counted and not judged", parse_size,
+    ),
+    Setting(
+        "flow_table_size", ("--flow-table-size",), "1048576", "flows",
+        "dark flows kept for their later SYNs; a flow beyond them is reported at its verdict and"
+        " then forgotten", parse_size,
+    ),
+    Setting(
+        "reorder_size", ("--reorder-size",), "262144", "packets",
+        "packets that may wait to be put in order; beyond them waiting is cut short", parse_size,
+    ),
+    Setting(
+        "summary_size", ("--summary-size",), "4000000", "entries",
+        "sources that the tables tell apart; beyond them distinct counts are lower bounds",
+        parse_size,
+    ),
+    Setting(
+        "frame_buffer", ("--frame-buffer",), "256MiB", "bytes",
+        "memory for whole frames that await their verdict for --dark-pcap", parse_bytes,
+    ),
+    Setting("top", ("--top",), "10", "rows", "rows of the tables of ports, sources", parse_count),
+)  # fmt: skip
+
+
+def settings_as_markdown() -> str:
+    """The table of settings as it stands in docs/analyze.md."""
+    rows = ["| setting | unit | default | meaning |", "|---|---|---|---|"]
+    for setting in SETTINGS:
+        flags = ", ".join(f"`{flag}`" for flag in setting.flags)
+        default = f"`{setting.default}`" if setting.default else ""
+        rows.append(f"| {flags} | {setting.unit} | {default} | {setting.help} |")
+    return "\n".join(rows)

@@ -1,0 +1,34 @@
+from collections.abc import Iterable
+from typing import Any
+
+class Frames:
+    """Captured frames and the network time they bring; the bytes are valid until the next turn."""
+
+    count: int
+    now_ns: int
+    def __len__(self) -> int: ...
+    @classmethod
+    def of(
+        cls,
+        packets: Iterable[tuple[int | None, int, bytes] | tuple[int | None, int, bytes, int]],
+        now_ns: int | None = None,
+    ) -> Frames:
+        """Frames from (t_ns, link, bytes) or (t_ns, link, bytes, origlen); t_ns None: no time."""
+
+class Packets:
+    """Decoded packets that concern the engine, in rows; `now_ns` is network time behind them."""
+
+    count: int
+    now_ns: int
+    def __init__(self, capacity: int = 0) -> None: ...
+    def __len__(self) -> int: ...
+    def to_list(self) -> list[dict[str, Any]]:
+        """The rows as dicts, for tests and debugging."""
+
+class Events:
+    """Event rows, in the order in which they happened."""
+
+    count: int
+    def __len__(self) -> int: ...
+    def to_list(self) -> list[dict[str, Any]]:
+        """The rows as dicts, for tests and debugging."""

@@ -1,0 +1,1 @@
+"""Where events go: JSON lines, dark.pcap, the summary."""

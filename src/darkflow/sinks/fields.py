@@ -1,0 +1,79 @@
+"""The fields of the events, each once: the JSON lines, `darkflow fields` and the docs follow it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+BOTH = ("darkflow", "late_answer")
+
+
+@dataclass(frozen=True)
+class Field:
+    """One field: dotted path in the line, JSON type, unit or "", meaning, events that have it."""
+
+    name: str
+    type: str
+    unit: str
+    meaning: str
+    events: tuple[str, ...] = BOTH
+
+
+FIELDS: tuple[Field, ...] = (
+    Field("timestamp", "string", "RFC 3339, UTC", "first SYN of the dark flow, or time of the late"
+          " answer; as many digits as the capture tells"),
+    Field("event_type", "string", "", "`darkflow`: a flow that nobody answered within the hold"
+          " time; `darkflow_end`: its final counts, where its line was written at the verdict;"
+          " `late_answer`: an answer that came after the hold time"),
+    Field("flow_id", "integer", "", "the same for all events of one dark flow; from its addresses,"
+          " ports and first SYN, so every sensor gives the same"),
+    Field("community_id", "string", "", "Community ID, version 1, seed 0"),
+    Field("src_ip", "string", "", "who sent the SYN (orig)"),
+    Field("src_port", "integer", "", "TCP port of orig"),
+    Field("dest_ip", "string", "", "who did not answer (resp)"),
+    Field("dest_port", "integer", "", "TCP port of resp"),
+    Field("proto", "string", "", "`TCP`"),
+    Field("direction", "string", "", "by `--networks`: `inbound`, `outbound`, `internal` or"
+          " `transit`"),
+    Field("conn_state", "string", "", "Zeek's: `S0` for a dark flow; of a late answer `S1`"
+          " (SYN+ACK) or `REJ` (RST)"),
+    Field("history", "string", "", "Zeek's: `S`, `SD` with payload in the SYN; then `h` or `r` for"
+          " the late answer"),
+    Field("darkflow.t0_ns", "integer", "ns since 1970", "first SYN"),
+    Field("darkflow.verdict_ns", "integer", "ns since 1970", "first SYN plus the hold time"),
+    Field("darkflow.syn_count", "integer", "packets", "all SYNs of the flow"),
+    Field("darkflow.new_isn_count", "integer", "packets", "SYNs with another sequence number than"
+          " the first"),
+    Field("darkflow.duplicate_count", "integer", "packets", "second copies of a SYN, as SPAN ports"
+          " make them: same sequence number and IP ID within 1 ms"),
+    Field("darkflow.last_syn_ns", "integer", "ns since 1970", "last SYN"),
+    Field("darkflow.ttl", "integer", "hops", "time to live (IPv6: hop limit) of the first SYN"),
+    Field("darkflow.window", "integer or null", "bytes, unscaled", "TCP window of the first SYN;"
+          " null where the capture cut it off"),
+    Field("darkflow.ip_id", "integer or null", "", "IPv4 identification; null on IPv6"),
+    Field("darkflow.isn", "integer", "", "initial sequence number"),
+    Field("darkflow.df", "boolean or null", "", "IPv4 don't-fragment bit; null on IPv6"),
+    Field("darkflow.ecn", "boolean", "", "the SYN asks for ECN (ECE and CWR set)"),
+    Field("darkflow.options", "string", "", "kinds of the TCP options in their order, as"
+          " `2-4-8-1-3`"),
+    Field("darkflow.mss", "integer or null", "bytes", "maximum segment size option"),
+    Field("darkflow.wscale", "integer or null", "bits", "window scale option"),
+    Field("darkflow.payload_bytes", "integer", "bytes", "payload in the first SYN"),
+    Field("darkflow.icmp", "object or null", "", "the ICMP error that quoted a SYN of this flow, if"
+          " one came: why it is dark"),
+    Field("darkflow.icmp.type", "integer", "", "ICMP or ICMPv6 type"),
+    Field("darkflow.icmp.code", "integer", "", "ICMP or ICMPv6 code"),
+    Field("darkflow.icmp.from", "string", "", "who sent the error"),
+    Field("late_answer.answer", "string", "", "`syn_ack` or `rst`", ("late_answer",)),
+    Field("late_answer.delay_ns", "integer", "ns", "from the first SYN to the late answer",
+          ("late_answer",)),
+)  # fmt: skip
+
+
+def as_markdown() -> str:
+    """The table as it stands in docs/events.md."""
+    rows = ["| field | type | unit | events | meaning |", "|---|---|---|---|---|"]
+    rows += [
+        f"| `{f.name}` | {f.type} | {f.unit} | {', '.join(f.events)} | {f.meaning} |"
+        for f in FIELDS
+    ]
+    return "\n".join(rows)

@@ -1,0 +1,293 @@
+"""Event rows to EVE-like JSON lines; the fields and their meaning are in fields.py."""
+
+import hashlib
+from binascii import b2a_base64
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdlib cimport free, realloc
+from libc.string cimport memcmp, memcpy, strlen
+from darkflow.flow.batch cimport Events
+from darkflow.flow.hashing cimport siphash
+from darkflow.flow.layout cimport (
+    EVENT_DARK, EVENT_END, EVENT_LATE, KIND_ANSWER, attempt_t, be16, be32, event_t, key_of, tcp_at,
+)
+from darkflow.flow.networks cimport Networks
+
+cdef extern from "<time.h>" nogil:
+    ctypedef long time_t
+    struct tm:
+        int tm_year, tm_mon, tm_mday, tm_hour, tm_min, tm_sec
+    tm *gmtime_r(const time_t *when, tm *result)
+
+cdef extern from "<arpa/inet.h>" nogil:
+    const char *inet_ntop(int family, const void *address, char *text, uint32_t size)
+
+cdef enum:
+    LINE_BYTES = 2048               # no line is longer: all its parts are bounded
+    AF_INET = 2
+    AF_INET6 = 10
+
+cdef const char *DIRECTION_NAMES[4]
+DIRECTION_NAMES[0] = b"inbound"
+DIRECTION_NAMES[1] = b"outbound"
+DIRECTION_NAMES[2] = b"internal"
+DIRECTION_NAMES[3] = b"transit"
+
+
+cdef inline char *text(char *p, const char *s) noexcept nogil:
+    cdef size_t size = strlen(s)
+    memcpy(p, s, size)
+    return p + size
+
+
+cdef inline const char *either(bint condition, const char *yes, const char *no) noexcept nogil:
+    return yes if condition else no
+
+
+cdef inline char *number(char *p, int64_t value) noexcept nogil:
+    cdef char digits[24]
+    cdef int at = 24
+    cdef uint64_t rest = <uint64_t>value
+    if value < 0:
+        p[0] = c"-"
+        p += 1
+        rest = 0 - rest
+    while True:
+        at -= 1
+        digits[at] = <char>(c"0" + rest % 10)
+        rest //= 10
+        if rest == 0:
+            break
+    memcpy(p, digits + at, 24 - at)
+    return p + 24 - at
+
+
+cdef inline char *padded(char *p, uint32_t value, int width) noexcept nogil:
+    cdef int i
+    for i in range(width - 1, -1, -1):
+        p[i] = <char>(c"0" + value % 10)
+        value //= 10
+    return p + width
+
+
+cdef inline char *field(char *p, const char *name, int64_t value) noexcept nogil:
+    return number(text(p, name), value)
+
+
+cdef inline char *address(char *p, const uint8_t *bytes, uint8_t family) noexcept nogil:
+    """As RFC 5952 writes it."""
+    inet_ntop(AF_INET if family == 4 else AF_INET6, bytes, p, 48)
+    return p + strlen(p)
+
+
+cdef char *timestamp(char *p, int64_t t_ns, int digits) noexcept nogil:
+    """RFC 3339 in UTC with `digits` decimals of a second."""
+    cdef int64_t fraction = t_ns % 1_000_000_000
+    cdef time_t seconds
+    cdef tm parts
+    cdef int i
+    if fraction < 0:                                    # C rounds towards zero
+        fraction += 1_000_000_000
+    seconds = (t_ns - fraction) // 1_000_000_000
+    gmtime_r(&seconds, &parts)
+    p = padded(p, parts.tm_year + 1900, 4)
+    p = padded(text(p, b"-"), parts.tm_mon + 1, 2)
+    p = padded(text(p, b"-"), parts.tm_mday, 2)
+    p = padded(text(p, b"T"), parts.tm_hour, 2)
+    p = padded(text(p, b":"), parts.tm_min, 2)
+    p = padded(text(p, b":"), parts.tm_sec, 2)
+    if digits:
+        for i in range(9 - digits):
+            fraction //= 10
+        p = padded(text(p, b"."), <uint32_t>fraction, digits)
+    return text(p, b"Z")
+
+
+cdef char *options(char *p, const uint8_t *tcp, int size) noexcept nogil:
+    """Option kinds, MSS and window scale; what is cut off or malformed ends the list."""
+    cdef int at = 20
+    cdef int length
+    cdef int64_t mss = -1
+    cdef int64_t scale = -1
+    cdef uint8_t kind
+    p = text(p, b',"options":"')
+    while at < size:
+        kind = tcp[at]
+        length = 1
+        if kind > 1:
+            if at + 1 >= size or tcp[at + 1] < 2 or at + tcp[at + 1] > size:
+                break
+            length = tcp[at + 1]
+        if at > 20:
+            p = text(p, b"-")
+        p = number(p, kind)
+        if kind == 2 and length == 4:
+            mss = be16(tcp + at + 2)
+        elif kind == 3 and length == 3:
+            scale = tcp[at + 2]
+        if kind == 0:
+            break
+        at += length
+    p = text(p, b'","mss":')
+    p = number(p, mss) if mss >= 0 else text(p, b"null")
+    p = text(p, b',"wscale":')
+    return number(p, scale) if scale >= 0 else text(p, b"null")
+
+
+cdef uint64_t flow_id(const attempt_t *a) noexcept nogil:
+    """53 bits, so that every JSON reader keeps them; the key is public: it protects nothing."""
+    cdef uint64_t key[2]
+    key[0] = <uint64_t>a.t0_ns
+    key[1] = a.family
+    return siphash(key_of(a.head, a.family), 12 if a.family == 4 else 36, key) >> 11
+
+
+cdef int community_input(const attempt_t *a, uint8_t *out) noexcept nogil:
+    """What Community ID 1 hashes, the smaller end first: seed, addresses, protocol, ports."""
+    cdef const uint8_t *key = key_of(a.head, a.family)
+    cdef int size = 4 if a.family == 4 else 16
+    cdef int order = memcmp(key, key + size, size)
+    cdef bint turned = order > 0 or (
+        order == 0 and be16(key + 2 * size) > be16(key + 2 * size + 2)
+    )
+    out[0] = out[1] = 0
+    memcpy(out + 2, key + size if turned else key, size)
+    memcpy(out + 2 + size, key if turned else key + size, size)
+    out[2 + 2 * size] = 6
+    out[3 + 2 * size] = 0
+    memcpy(out + 4 + 2 * size, key + 2 * size + 2 if turned else key + 2 * size, 2)
+    memcpy(out + 6 + 2 * size, key + 2 * size if turned else key + 2 * size + 2, 2)
+    return 8 + 2 * size
+
+
+cdef class LineFormat:
+    """Writes the events of a batch as JSON lines.
+
+    at_verdict: a `darkflow` line when T has passed, and a `darkflow_end` line if the flow sent more
+    SYNs later; otherwise one `darkflow` line when the flow's record is complete.
+    """
+
+    cdef Networks networks
+    cdef int64_t hold_ns
+    cdef bint at_verdict
+    cdef char *buffer
+    cdef size_t capacity
+    cdef readonly uint64_t lines
+
+    def __init__(self, Networks networks, int64_t hold_ns, bint at_verdict=False):
+        self.networks = networks
+        self.hold_ns = hold_ns
+        self.at_verdict = at_verdict
+
+    def __dealloc__(self):
+        free(self.buffer)
+
+    def format(self, Events events):
+        """The lines of one batch, each ended by a newline."""
+        cdef size_t i, used = 0
+        cdef const event_t *event
+        cdef const char *kind
+        cdef char *end
+        for i in range(events.count):
+            event = &events.events[i]
+            kind = self._line_type(event)
+            if kind == NULL:
+                continue
+            self._room(used + LINE_BYTES)
+            end = self._line(self.buffer + used, event, kind, self._community(&event.attempt))
+            used = end - self.buffer
+            self.lines += 1
+        return self.buffer[:used] if used else b""
+
+    cdef const char *_line_type(self, const event_t *event) noexcept nogil:
+        if event.kind == EVENT_LATE:
+            return b"late_answer"
+        if not self.at_verdict and event.kind == EVENT_END:
+            return b"darkflow"
+        if not self.at_verdict:
+            return NULL
+        if event.kind == EVENT_DARK:
+            return b"darkflow"
+        if event.attempt.last_syn_ns > event.attempt.t0_ns + self.hold_ns:
+            return b"darkflow_end"
+        return NULL
+
+    cdef int _room(self, size_t size) except -1:
+        cdef size_t capacity = self.capacity if self.capacity else 1 << 16
+        cdef char *grown
+        while capacity < size:
+            capacity *= 2
+        if capacity != self.capacity:
+            grown = <char *>realloc(self.buffer, capacity)
+            if grown == NULL:
+                raise MemoryError("no memory for event lines")
+            self.buffer = grown
+            self.capacity = capacity
+        return 0
+
+    cdef bytes _community(self, const attempt_t *a):
+        cdef uint8_t data[40]
+        cdef int size = community_input(a, data)
+        digest = hashlib.sha1((<const uint8_t *>data)[:size], usedforsecurity=False).digest()
+        return b2a_base64(digest, newline=False)
+
+    cdef char *_line(
+        self, char *p, const event_t *event, const char *kind, bytes community
+    ) except NULL:
+        cdef const attempt_t *a = &event.attempt
+        cdef const uint8_t *key = key_of(a.head, a.family)
+        cdef int size = 4 if a.family == 4 else 16
+        cdef bint late = event.kind == EVENT_LATE
+        cdef bint answered = event.detail == KIND_ANSWER
+        p = text(p, b'{"timestamp":"')
+        p = timestamp(p, event.t_ns if late else a.t0_ns, event.digits)
+        p = text(text(p, b'","event_type":"'), kind)
+        p = field(p, b'","flow_id":', flow_id(a))
+        p = text(text(p, b',"community_id":"1:'), community)
+        p = address(text(p, b'","src_ip":"'), key, a.family)
+        p = field(p, b'","src_port":', be16(key + 2 * size))
+        p = address(text(p, b',"dest_ip":"'), key + size, a.family)
+        p = field(p, b'","dest_port":', be16(key + 2 * size + 2))
+        p = text(p, b',"proto":"TCP","direction":"')
+        p = text(p, DIRECTION_NAMES[self.networks.direction(a)])
+        p = text(p, b'","conn_state":"')
+        p = text(p, either(late, either(answered, b"S1", b"REJ"), b"S0"))
+        p = text(p, b'","history":"S')
+        p = text(p, either(a.payload_bytes != 0, b"D", b""))
+        p = text(p, either(late, either(answered, b"h", b"r"), b""))
+        p = text(p, b'","darkflow":{')
+        p = self._attempt(p, a)
+        if late:
+            p = text(p, b'},"late_answer":{"answer":"')
+            p = text(p, either(answered, b"syn_ack", b"rst"))
+            p = field(p, b'","delay_ns":', event.t_ns - a.t0_ns)
+        return text(p, b"}}\n")
+
+    cdef char *_attempt(self, char *p, const attempt_t *a) noexcept nogil:
+        cdef const uint8_t *tcp = a.head + tcp_at(a.family)
+        p = field(p, b'"t0_ns":', a.t0_ns)
+        p = field(p, b',"verdict_ns":', a.t0_ns + self.hold_ns)
+        p = field(p, b',"syn_count":', a.syn_count)
+        p = field(p, b',"new_isn_count":', a.new_isn_count)
+        p = field(p, b',"duplicate_count":', a.duplicate_count)
+        p = field(p, b',"last_syn_ns":', a.last_syn_ns)
+        p = field(p, b',"ttl":', a.head[8] if a.family == 4 else a.head[7])
+        # The window may lie behind what was captured: flags are the last byte that must be there.
+        p = text(p, b',"window":')
+        p = number(p, be16(tcp + 14)) if a.tcp_len >= 16 else text(p, b"null")
+        if a.family == 4:
+            p = field(p, b',"ip_id":', be16(a.head + 4))
+        else:
+            p = text(p, b',"ip_id":null')
+        p = field(p, b',"isn":', be32(tcp + 4))
+        p = text(p, b',"df":')
+        p = text(p, either(a.family == 6, b"null", either(a.head[6] & 0x40, b"true", b"false")))
+        p = text(p, b',"ecn":')
+        p = text(p, either(tcp[13] & 0xC0 == 0xC0, b"true", b"false"))
+        p = options(p, tcp, a.tcp_len)
+        p = field(p, b',"payload_bytes":', a.payload_bytes)
+        if not a.icmp_known:
+            return text(p, b',"icmp":null')
+        p = field(p, b',"icmp":{"type":', a.icmp_type)
+        p = field(p, b',"code":', a.icmp_code)
+        p = address(text(p, b',"from":"'), a.reporter, a.icmp_family)
+        return text(p, b'"}')

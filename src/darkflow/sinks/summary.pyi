@@ -1,0 +1,24 @@
+from darkflow.flow.batch import Events
+from darkflow.flow.networks import Networks
+
+class Summary:
+    """Takes complete dark flows (end events) and answers for tables; `limit` entries per table."""
+
+    name: str
+    dropped: int
+    destinations: int
+    def __init__(self, networks: Networks, seed: bytes = ..., limit: int = 4_000_000) -> None: ...
+    def write(self, events: Events) -> None:
+        """Count the flows of one batch of events."""
+    def close(self) -> None:
+        """Nothing is left to do."""
+    @property
+    def source_total(self) -> int:
+        """Number of different sources."""
+    @property
+    def by_direction(self) -> dict[str, int]:
+        """Dark flows by direction."""
+    def top_ports(self, count: int) -> list[tuple[int, int, int, int]]:
+        """(port, packets, flows, sources) of the ports with the most packets."""
+    def top_sources(self, count: int) -> list[tuple[str, int, int, int, int]]:
+        """(address, flows, packets, ports, targets) of those with the most flows."""

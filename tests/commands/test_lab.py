@@ -1,0 +1,48 @@
+"""`darkflow lab` as `make run` calls it, with root and without."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from darkflow.lab.run import can_run
+from running import DARKFLOW, darkflow
+
+EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "lab.pcap"
+
+
+def test_without_root_the_recorded_run_is_analyzed() -> None:
+    if os.geteuid() == 0:
+        done = darkflow(
+            "lab", "--recorded", str(EXAMPLE), env={**os.environ, "PATH": "/nonexistent"}
+        )
+    else:
+        done = darkflow("lab", "--recorded", str(EXAMPLE))
+    assert done.returncode == 0, done.stderr
+    assert "As root this would build the lab" in done.stdout
+    assert "1,813" in done.stdout
+    assert "Dark flows by destination port" in done.stdout
+
+
+@pytest.mark.parametrize("seconds", ["banana", "3", "1h"])
+def test_a_length_that_cannot_be_is_one_line(seconds: str) -> None:
+    done = darkflow("lab", "--seconds", seconds)
+    assert done.returncode == 2
+    assert len(done.stderr.splitlines()) == 1
+    assert "--seconds" in done.stderr
+
+
+def test_the_live_lab_is_analyzed(real_lab: None, tmp_path: Path) -> None:
+    del real_lab
+    kept = tmp_path / "kept.pcap"
+    done = darkflow("lab", "--seconds", "12", "--keep", str(kept))
+    assert done.returncode == 0, done.stderr
+    assert "pages served" in done.stdout
+    assert "Top sources of dark flows" in done.stdout
+    assert "198.51.100.30" in done.stdout  # masscan
+    assert kept.stat().st_size > 50_000
+    assert can_run() is None
+    assert Path(sys.executable).parent == DARKFLOW.parent

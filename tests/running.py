@@ -1,0 +1,17 @@
+"""Runs the installed `darkflow` as a user does."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+DARKFLOW = Path(sys.executable).parent / "darkflow"
+
+
+def darkflow(*arguments: str, **options: object) -> subprocess.CompletedProcess[str]:
+    """Run it to its end; stdout and stderr as text."""
+    return subprocess.run(  # type: ignore[call-overload, no-any-return]
+        [DARKFLOW, *arguments],
+        **{"capture_output": True, "text": True, "check": False, "timeout": 120, **options},
+    )
