@@ -12,7 +12,8 @@ from darkflow.flow.batch import Frames
 from darkflow.sources.records import RecordWalker
 
 MAX_CAPLEN = 0x4000000
-FAR_NS = 1 << 62
+# The latest and the earliest time: their difference still fits into 64 bits.
+FAR_NS, EARLY_NS = 1 << 62, 1 - (1 << 62)
 NO_TIME = -(1 << 63)
 PCAP_FLAVOURS = {
     b"\xd4\xc3\xb2\xa1": ("<", 1000, 16), b"\xa1\xb2\xc3\xd4": (">", 1000, 16),
@@ -98,9 +99,9 @@ class SlowReader:
     def _time(self, t_ns: int | None) -> int | None:
         if t_ns is None:
             return None
-        if abs(t_ns) > FAR_NS:
+        if not EARLY_NS <= t_ns <= FAR_NS:
             self.far_times += 1
-            t_ns = FAR_NS if t_ns > 0 else -FAR_NS
+            t_ns = FAR_NS if t_ns > 0 else EARLY_NS
         if self.now_ns is None:
             self.first_ns = self.now_ns = t_ns
         late = self.now_ns - t_ns

@@ -7,44 +7,23 @@ import os
 import resource
 import shlex
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
+from shutil import which
 from typing import Any
 
 import pytest
 
+from conftest import skip
 from running import DARKFLOW, darkflow
 from writers import RAW, SECOND_NS, Flow, Pcap, ethernet, ip
 
-EXPECTED_KEYS = [
-    "packets",
-    "tcp",
-    "syn",
-    "synack",
-    "rst",
-    "attempts",
-    "retransmitted_or_repeated",
-    "answered",
-    "refused",
-    "dark",
-    "undecided",
-    "late_answers",
-    "unsolicited",
-    "disorder_ns",
-    "dark_sources",
-    "dark_destinations",
-    "reply_delay_ns",
-    "reader_notes",
-    "undecoded",
-    "dropped",
-    "icmp_unreachable",
-    "direction",
-    "elapsed_s",
-    "packets_per_s",
-    "top_ports",
-    "top_sources",
-]
+EXPECTED_KEYS = {
+    "packets", "tcp", "syn", "synack", "rst", "attempts", "retransmitted_or_repeated", "answered",
+    "refused", "dark", "undecided", "late_answers", "unsolicited", "disorder_ns", "dark_sources",
+    "dark_destinations", "reply_delay_ns", "reader_notes", "undecoded", "dropped",
+    "icmp_unreachable", "direction", "elapsed_s", "packets_per_s", "top_ports", "top_sources",
+}  # fmt: skip
 
 
 def syns(count: int, first_port: int = 1024) -> list[tuple[int, bytes]]:
@@ -98,7 +77,7 @@ def document(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
         ("analyze", "the following arguments are required: FILE"),
         ("analyze -T 0 small.pcap", "-T/--hold: '0' is too short"),
         ("analyze -T banana small.pcap", "-T/--hold: 'banana' is not understood"),
-        ("analyze -T -1 small.pcap", "argument -T/--hold: expected one argument"),
+        ("analyze -T -1 small.pcap", "-T/--hold: '-1' is not understood"),
         ("analyze -T '' small.pcap", "-T/--hold: '' is not understood"),
         ("analyze -T 25h small.pcap", "-T/--hold: '25h' is longer than a day"),
         ("analyze --idle 0 small.pcap", "--idle: '0' is too short"),
@@ -158,28 +137,22 @@ def test_an_output_that_is_an_input_by_another_name_is_refused(tmp_path: Path, h
     assert capture.read_bytes() == before
 
 
-# Root reads everything; and what it imports may lie where nobody else may read.
-AS_NOBODY = """
-import os, darkflow.cli, darkflow.commands.analyze
-if os.getuid() == 0:
-    os.seteuid(65534)
-darkflow.cli.entry()
-"""
-
-
 def test_a_file_without_permission_to_read_gets_one_line(tmp_path: Path) -> None:
     secret = tmp_path / "secret.pcap"
     Pcap().write(secret, [END])
     secret.chmod(0)
-    done = subprocess.run(
-        [sys.executable, "-c", AS_NOBODY, "analyze", secret],
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
+    command = [str(DARKFLOW), "analyze", str(secret)]
+    if os.getuid() == 0:
+        # Root reads everything, unless it gives up the capabilities to do so.
+        if which("setpriv") is None:
+            skip("setpriv is not installed")
+        command = ["setpriv", "--bounding-set=-dac_override,-dac_read_search", *command]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == f"darkflow: {secret}: Permission denied\n"
 
 
-@pytest.mark.parametrize("redirection", ["<&-", "< .", "< /dev/null"])
+@pytest.mark.parametrize("redirection", ["<&-", "< /dev/null", "< text.txt"])
 def test_standard_input_that_cannot_be_read_gets_one_line(folder: Path, redirection: str) -> None:
     command = f"exec {shlex.quote(str(DARKFLOW))} analyze - {redirection}"
     done = subprocess.run(
@@ -235,7 +208,7 @@ def test_one_json_document_with_all_keys(folder: Path) -> None:
     done = analyze(folder, "--json", "small.pcap")
     assert (done.returncode, done.stderr) == (0, "")
     found = document(done)
-    assert set(EXPECTED_KEYS) <= set(found)
+    assert set(found) >= EXPECTED_KEYS
     numbers = {"packets": 7, "tcp": 6, "syn": 4, "synack": 2, "rst": 0, "attempts": 3,
                "retransmitted_or_repeated": 1, "answered": 1, "refused": 0, "dark": 2,
                "undecided": 0, "late_answers": 1, "unsolicited": 0, "disorder_ns": 0,
@@ -278,7 +251,7 @@ def test_tables_are_plain_text_when_piped(folder: Path) -> None:
 
 def test_tables_are_in_colour_on_a_terminal(folder: Path) -> None:
     ours, theirs = os.openpty()
-    command = [DARKFLOW, "analyze", "small.pcap"]
+    command = [str(DARKFLOW), "analyze", "small.pcap"]
     environment = {**os.environ, "TERM": "xterm-256color", "COLUMNS": "100"}
     environment.pop("NO_COLOR", None)
     with subprocess.Popen(
@@ -356,7 +329,7 @@ def test_a_reader_that_goes_away_is_no_error_to_show(folder: Path, words: str) -
     assert len(done.stdout.splitlines()) == 1
     assert "Traceback" not in done.stderr
     assert "Exception" not in done.stderr
-    assert done.returncode in ((141,) if "--events" in words else (0, 141))
+    assert done.returncode in (0, 141)
 
 
 @pytest.mark.parametrize("option", ["--events", "--dark-pcap"])

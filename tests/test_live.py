@@ -24,7 +24,7 @@ LATER = Pcap().record(7 * SECOND_NS, ethernet(Flow(orig_port=9).syn()))
 
 @pytest.fixture
 def start() -> Iterator[Starter]:
-    """Starts `darkflow analyze -` with a pipe for its input; what still runs at the end is killed."""
+    """Starts `darkflow analyze -` with a pipe for its input; what runs on is killed."""
     starter = Starter()
     yield starter
     for process in starter.processes:
@@ -116,6 +116,18 @@ def test_dark_syns_come_as_they_fall(start: Starter) -> None:
             got += os.read(process.stdout.fileno(), 4096)
     assert got == Pcap().file([(0, ethernet(Flow().syn()))])
     assert process.poll() is None
+
+
+def test_a_reader_that_has_gone_away_ends_it_quietly(start: Starter) -> None:
+    process = start("--events", "-")
+    give(process, Pcap().header() + DARK + LATER)
+    assert line_of(process.stdout).startswith(b"{")
+    assert process.stdout is not None
+    process.stdout.close()
+    give(process, Pcap().record(14 * SECOND_NS, b""))
+    assert process.stderr is not None
+    assert process.stderr.read() == b""
+    assert process.wait(PATIENCE_S) == 141
 
 
 @pytest.mark.parametrize(

@@ -237,6 +237,41 @@ def test_many_flows_through_growing_tables() -> None:
     assert engine.counters["unsolicited"] == 0
 
 
+def test_flows_are_found_while_others_leave() -> None:
+    """Deleting from the index must not hide what was pushed past the deleted."""
+    decoder, engine = Decoder(), Engine(HOLD_NS, IDLE_NS)
+    count, step_ns = 40_000, 500_000
+
+    def flow(number: int) -> tuple[bytes, int, bytes, int]:
+        return (number.to_bytes(4, "big"), 1024, b"\x0a\0\0\2", 22)
+
+    packets = [syn(number * step_ns) | {"flow": flow(number)} for number in range(count)]
+    # Each is answered shortly before T, while older ones expire one by one.
+    packets += [p | {"kind": "syn_ack", "t_ns": p["t_ns"] + 4_900_000_000} for p in packets]
+    packets.sort(key=lambda p: p["t_ns"])
+    for start in range(0, len(packets), 8000):
+        batch = packets[start : start + 8000]
+        seen(engine, packets_of(decoder, batch, batch[-1]["t_ns"]))
+    assert engine.counters["answered"] == count
+    assert engine.counters["unsolicited"] == 0
+
+
+@pytest.mark.parametrize(
+    ("syns", "quoted", "kept"),
+    [([5], 5, True), ([5], 6, False), ([5, 6], 6, True), ([5, 6], 5, True), ([5, 5], 6, False)],
+)
+def test_an_icmp_error_must_quote_a_syn_of_the_flow(
+    syns: list[int], quoted: int, kept: bool
+) -> None:
+    packets = [syn(at, isn=isn) for at, isn in enumerate(syns)]
+    packets.append(syn(10, kind="icmp", isn=quoted, icmp=(3, 13)))
+    packets.append(syn(11, kind="icmp", isn=quoted, icmp=(3, 1)))  # the first reason stays
+    events, engine = engine_says([packets], HOLD_NS + 10)
+    assert events[-1]["icmp"] == ((3, 13) if kept else None)
+    assert engine.counters["icmp_unsolicited"] == (0 if kept else 2)
+    assert engine.counters["icmp_unreachable"] == kept
+
+
 def test_memory_stays_within_the_limits_in_a_flood() -> None:
     decoder, engine = Decoder(), Engine(HOLD_NS, IDLE_NS, sizes=(5000, 3000))
     for start in range(0, 200_000, 10_000):

@@ -12,6 +12,7 @@ from darkflow.flow.batch import Frames
 from darkflow.sources.records import RecordWalker
 from random_captures import PCAP_FLAVOURS, chunkings, damaged, pcapngs, pcaps, reorders
 from slow_reader import (
+    EARLY_NS,
     FAR_NS,
     MAX_CAPLEN,
     NO_TIME,
@@ -38,7 +39,7 @@ from writers import (
 
 
 @given(pcaps() | pcapngs(), chunkings, reorders, st.sampled_from([1, 2, 1 << 30]))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=200, deadline=None)
 def test_any_capture_in_any_chunks_is_read_as_its_twin_reads_it(
     data: bytes, sizes: list[int], reorder_ns: int, most: int
 ) -> None:
@@ -47,7 +48,7 @@ def test_any_capture_in_any_chunks_is_read_as_its_twin_reads_it(
 
 
 @given(damaged(pcaps() | pcapngs()), chunkings, reorders)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=200, deadline=None)
 @example(Pcapng().section() + Pcapng().interface()[:-1], [], 0)
 def test_a_damaged_capture_is_read_as_far_as_its_twin_reads_it(
     data: bytes, sizes: list[int], reorder_ns: int
@@ -198,7 +199,7 @@ def test_every_resolution_and_offset_gives_its_time(
     ("resolution", "offset_s", "ticks", "t_ns", "far"),
     [
         (0, None, (1 << 64) - 1, FAR_NS, 1),
-        (0, -(1 << 63), 0, -FAR_NS, 1),
+        (0, -(1 << 63), 0, EARLY_NS, 1),
         (9, None, FAR_NS, FAR_NS, 0),
         (9, None, FAR_NS + 1, FAR_NS, 1),
         (9, (1 << 63) - 1, (1 << 64) - 1, FAR_NS, 1),
@@ -213,6 +214,18 @@ def test_an_absurd_time_is_clamped_and_counted(
     walker, rows = walk(data)
     assert [row.t_ns for row in rows] == [t_ns]
     assert (walker.far_times, walker.clamped) == (far, 0)
+
+
+def test_the_earliest_time_behind_the_latest_is_disorder_all_the_same() -> None:
+    form = Pcapng()
+    data = (
+        form.section() + form.interface(1, 0, (1 << 63) - 1) + form.interface(1, 0, -(1 << 63))
+        + form.enhanced(0, b"", 0) + form.enhanced(0, b"", 1)
+    )  # fmt: skip
+    walker, rows = walk(data, reorder_ns=5)
+    assert [row.t_ns for row in rows] == [FAR_NS, FAR_NS - 5]
+    assert (walker.disorder_ns, walker.clamped) == (FAR_NS - EARLY_NS, 1)
+    assert_like_twin(walker, rows, SlowReader(5).read(data))
 
 
 def test_each_section_has_its_own_byte_order_and_interfaces() -> None:

@@ -141,7 +141,7 @@ class Run:
         )
         self._print(document)
         troubles = self._troubles(document)
-        for line in troubles:
+        for line in (*self.source.remarks, *troubles):
             complain(line)
         if stoppable.signal is not None:
             return 128 + stoppable.signal

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import tempfile
 from pathlib import Path
@@ -49,9 +50,18 @@ def lab_command(options: argparse.Namespace, analyze: Callable[[list[str]], int]
             return EXIT_USAGE
         _tell(outcome)
         status = analyze(_arguments(str(capture)))
-    kept = options.keep or "examples/lab.pcap (recorded in such a run)"
-    _say(f"\nNext: darkflow analyze {kept} --events - | head")
+    if options.keep:
+        _say_next(options.keep)
+    elif options.recorded:
+        _say(f"\nSuch a run was recorded: {options.recorded}")
+        _say_next(options.recorded)
     return status or (1 if outcome.failures else 0)
+
+
+def _say_next(capture: str) -> None:
+    """What to type next, as it can be typed here."""
+    program = os.path.relpath(sys.argv[0])
+    _say(f"\nNext: {program} analyze {capture} --events - 2>/dev/null | head -3")
 
 
 def _arguments(capture: str) -> list[str]:
@@ -73,5 +83,5 @@ def _recorded(capture: str | None, reason: str, analyze: Callable[[list[str]], i
     _say("As root this would build the lab, let nmap, masscan, zmap, hping3 and curl loose in it,")
     _say(f"and capture at its gateway. Here is a run that was recorded: {capture}")
     status = analyze(_arguments(capture))
-    _say(f"\nNext: darkflow analyze {capture} --events - | head")
+    _say_next(capture)
     return status

@@ -120,7 +120,7 @@ class Capture:
         """Open and read the file header; OSError or ValueError say why that cannot be."""
         self.name = "standard input" if name == STDIN else name
         self.walker = RecordWalker(source, reorder_ns)
-        self.error: str | None = None
+        self._reorder_ns = reorder_ns
         self.live = False
         self._damage: str | None = None
         self._bytes = bytearray(CHUNK_BYTES)
@@ -228,6 +228,24 @@ class Capture:
             f"the {self.walker.packets} packets before it were read"
         )
 
+    @property
+    def remarks(self) -> list[str]:
+        """Lines on what was read but is doubtful: times that cannot be right."""
+        walker, lines = self.walker, []
+        if walker.clamped:
+            lines.append(
+                f"{self.name}: {walker.clamped} packets, the first of them number"
+                f" {walker.first_clamped}, are older than one before them by more than"
+                f" {self._reorder_ns / 1e9:g} s (at most {walker.disorder_ns / 1e9:.6g} s): judged"
+                " at a later time than their own, see --reorder"
+            )
+        if walker.far_times:
+            lines.append(
+                f"{self.name}: {walker.far_times} packets have times that no clock shows, before"
+                " 1823 or after 2116: judged at the nearest time that can be told"
+            )
+        return lines
+
     def close(self) -> None:
         """Close the file."""
         self._stream.close()
@@ -253,6 +271,7 @@ class Captures:
         self.reorder_ns = reorder_ns
         self.left = limit if limit is not None else EVER
         self.troubles: list[str] = []
+        self.remarks: list[str] = []
         self.unreadable: list[str] = []
         self.notes: dict[str, bool | int] = {}
         self.now_ns = NO_TIME
@@ -339,6 +358,7 @@ class Captures:
         self.disorder_ns = max(self.disorder_ns, walker.disorder_ns)
         self.clamped += walker.clamped
         self.far_times += walker.far_times
+        self.remarks += capture.remarks
         if capture.trouble is not None:
             self.troubles.append(capture.trouble)
         for word, value in walker.notes.items():

@@ -12,6 +12,7 @@ class RecordWalker:
     disorder_ns: int
     packets: int
     clamped: int
+    first_clamped: int
     far_times: int
     need: int
     skip: int

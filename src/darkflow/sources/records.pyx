@@ -71,7 +71,8 @@ cdef class RecordWalker:
     """Reads frames out of capture bytes, in file order, and keeps the file's own time.
 
     A frame that is more than `reorder_ns` older than one before it gets the time that is just
-    `reorder_ns` old, and counts as clamped. `source` numbers the capture among several.
+    `reorder_ns` old, and counts as clamped; `first_clamped` tells which packet with a time was the
+    first of them, from 1. `source` numbers the capture among several.
     """
 
     cdef bint is_pcapng, big, nano, started
@@ -82,7 +83,8 @@ cdef class RecordWalker:
     cdef uint16_t source
     cdef int64_t reorder_ns
     cdef readonly int64_t now_ns, disorder_ns, first_ns
-    cdef readonly uint64_t packets, clamped, far_times
+    cdef readonly uint64_t packets, clamped, first_clamped, far_times
+    cdef uint64_t timed
     cdef readonly uint64_t need, skip
     cdef bint skip_is_fault
     cdef uint64_t sections, all_interfaces, simple_packets
@@ -144,7 +146,10 @@ cdef class RecordWalker:
                 self.disorder_ns = self.now_ns - t_ns
             if self.now_ns - t_ns > self.reorder_ns:
                 t_ns = self.now_ns - self.reorder_ns
+                if self.clamped == 0:
+                    self.first_clamped = self.timed + 1
                 self.clamped += 1
+        self.timed += 1
         frame.t_ns = t_ns
         frame.timed = 1
 
