@@ -91,6 +91,8 @@ def document(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
         ("analyze --frame-buffer 5XB --dark-pcap d small.pcap", "'5XB' is not understood"),
         ("analyze --frame-buffer 99999999999GiB --dark-pcap d small.pcap", "--frame-buffer"),
         ("analyze --decap=banana small.pcap", "--decap: unknown tunnel 'banana'"),
+        ("analyze --decap vxlan,banana small.pcap", "--decap: unknown tunnel 'banana'"),
+        ("analyze --top 5000 small.pcap", "--top: '5000' is more than 1000 rows"),
         ("analyze --events-at noon small.pcap", "invalid choice: 'noon'"),
         ("analyze --events missing/e.jsonl small.pcap", "cannot write missing/e.jsonl: No such"),
         ("analyze --dark-pcap missing/d small.pcap", "cannot write missing/d: No such file"),

@@ -252,3 +252,12 @@ def test_names_and_flags_are_told_apart() -> None:
 def test_no_text_does_more_than_be_refused(parse: Callable[[str], object], text: str) -> None:
     with suppress(ValueError):
         parse(text)
+
+
+@pytest.mark.parametrize(("text", "rows"), [("1", 1), ("1000", 1000), ("1001", None), ("0", None)])
+def test_tables_have_a_bounded_number_of_rows(text: str, rows: int | None) -> None:
+    if rows is None:
+        with pytest.raises(ValueError):
+            config.parse_rows(text)
+    else:
+        assert config.parse_rows(text) == rows

@@ -134,7 +134,7 @@ def bare_decap(argv: list[str]) -> list[str]:
     known = (*TUNNEL_NAMES, "all")
     for at, word in enumerate(argv):
         following = argv[at + 1].split(",") if at + 1 < len(argv) else []
-        if word == "--decap" and not (following and all(name in known for name in following)):
+        if word == "--decap" and not any(name.strip() in known for name in following):
             expanded.append("--decap=all")
         else:
             expanded.append(word)
@@ -166,10 +166,14 @@ def entry() -> None:
     try:
         status = main(sys.argv[1:])
         sys.stdout.flush()
-    except BrokenPipeError:
-        # Who read our output has gone; nothing more can be said to them.
+    except OSError as error:
+        # Nothing more can be written there; at exit the rest of the buffer goes nowhere.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         status = 141
+        if not isinstance(error, BrokenPipeError):
+            # A broken pipe needs no word: who read our output has gone.
+            print(f"darkflow: cannot write standard output: {error.strerror}", file=sys.stderr)
+            status = 1
     except KeyboardInterrupt:
         status = 130
     sys.exit(status)

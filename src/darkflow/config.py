@@ -26,6 +26,7 @@ _TIME_UNITS = {
 }
 _BYTE_UNITS = {"": 1, "B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
 LONGEST_NS = 24 * 3600 * SECOND_NS
+MOST_BYTES = 1 << 40
 
 
 def _split(text: str) -> tuple[str, str]:
@@ -64,8 +65,11 @@ def parse_positive_time(text: str) -> int:
 
 
 def parse_bytes(text: str) -> int:
-    """A number of bytes from "64MiB" or a bare number."""
-    return _scaled(text, _BYTE_UNITS, "256MiB")
+    """A number of bytes, at most 1 TiB, from "64MiB" or a bare number."""
+    size_bytes = _scaled(text, _BYTE_UNITS, "256MiB")
+    if size_bytes > MOST_BYTES:
+        raise ValueError(f"{text!r} is more than 1 TiB")
+    return size_bytes
 
 
 def parse_count(text: str) -> int:
@@ -73,6 +77,14 @@ def parse_count(text: str) -> int:
     if not text.strip().isascii() or not text.strip().isdigit() or int(text) < 1:
         raise ValueError(f"{text!r} is not a whole number of at least 1")
     return int(text)
+
+
+def parse_rows(text: str) -> int:
+    """A number of rows that somebody may want to read: 1 to 1000."""
+    rows = parse_count(text)
+    if rows > 1000:
+        raise ValueError(f"{text!r} is more than 1000 rows; --events has all dark flows")
+    return rows
 
 
 def parse_size(text: str) -> int:
@@ -197,7 +209,7 @@ SETTINGS: tuple[Setting, ...] = (
         "frame_buffer", ("--frame-buffer",), "256MiB", "bytes",
         "memory for whole frames that await their verdict for --dark-pcap", parse_bytes,
     ),
-    Setting("top", ("--top",), "10", "rows", "rows of the tables of ports, sources", parse_count),
+    Setting("top", ("--top",), "10", "rows", "rows of the tables of ports, sources", parse_rows),
 )  # fmt: skip
 
 

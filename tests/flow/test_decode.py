@@ -318,9 +318,10 @@ def test_kept_frames() -> None:
 def test_source_and_time_of_rows() -> None:
     """What the source says of a frame goes with its row."""
     capture = p.pcap([(1_500_000_001, p.framed(p.ipv4(p.tcp())))])
+    # Frames point into these bytes, which must stay until they are decoded.
+    held = bytearray(capture)
     walker, batch = RecordWalker(source=3), Frames()
-    begin = walker.start(capture)
-    walker.walk(bytearray(capture), begin, len(capture), batch, 10)
+    walker.walk(held, walker.start(capture), len(held), batch, 10)
     (row,) = Decoder().decode(batch).to_list()
     assert (row["source"], row["t_ns"]) == (3, 1_500_000_001)
     assert Decoder().decode(Frames.of([], now_ns=77)).now_ns == 77

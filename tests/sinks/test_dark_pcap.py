@@ -311,3 +311,12 @@ def test_tcpdump_reads_it(feed: Path) -> None:
     assert "2001:db8::7.8 > 2001:db8::1.23: Flags [S], cksum" in text
     assert text.count("(correct)") == 2
     assert "incorrect" not in text
+
+
+def test_a_clamped_frame_keeps_the_time_that_its_capture_tells(tmp_path: Path) -> None:
+    """It is judged later than its own time, but written as it was."""
+    late = (2 * SECOND_NS, ethernet(Flow(orig_port=2).syn()))
+    packets = [(9 * SECOND_NS, ethernet(Flow(orig_port=1).syn())), late, (99 * SECOND_NS, b"")]
+    capture = write(tmp_path / "capture", packets)
+    extract([capture], tmp_path / "dark.pcap")
+    assert [(row.t_ns, row.data) for row in read(tmp_path / "dark.pcap")] == [late, packets[0]]

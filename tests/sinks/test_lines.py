@@ -310,6 +310,19 @@ def test_an_end_line_only_where_syns_came_after_the_verdict(tmp_path: Path) -> N
     ]  # fmt: skip
 
 
+def test_an_end_line_also_where_the_reason_came_after_the_verdict(tmp_path: Path) -> None:
+    early, late = Flow(orig_port=1), Flow(orig_port=2)
+    packets = [
+        (0, early.syn()), (0, late.syn()), (SECOND_NS, icmp_error("203.0.113.254", early.syn())),
+        (6 * SECOND_NS, icmp_error("203.0.113.254", late.syn())), (90 * SECOND_NS, b""),
+    ]  # fmt: skip
+    lines = Lines(at_verdict=True)
+    judge([write(tmp_path / "capture", packets)], [lines])
+    assert [
+        (d["src_port"], d["event_type"], d["darkflow"]["icmp"] is not None) for d in lines.documents
+    ] == [(1, "darkflow", True), (2, "darkflow", False), (2, "darkflow_end", True)]
+
+
 def paths_of(document: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     """Dotted path to value; the two objects that only group fields are no fields."""
     found: dict[str, Any] = {}
@@ -386,14 +399,3 @@ def test_the_lines_of_many_flows_reach_the_file(tmp_path: Path) -> None:
     judge([path, last], [lines, sink], sizes=(4096, 4096))
     assert len(lines.documents) == 3000
     assert out.read_bytes() == lines.text
-
-
-def test_a_prompt_file_holds_each_batch_at_once(tmp_path: Path) -> None:
-    out = tmp_path / "events"
-    prompt = EventFile(str(out), LineFormat(watched(), HOLD_NS, at_verdict=True), prompt=True)
-    decoder, engine = Decoder(), Engine(HOLD_NS, IDLE_NS)
-    for t_ns, packet in ((0, FLOW4.syn()), (6 * SECOND_NS, FLOW6.syn())):
-        for events in engine.observe(decoder.decode(Frames.of([(t_ns, RAW, packet)]))):
-            prompt.write(events)
-    assert out.read_bytes().count(b"\n") == 1
-    prompt.close()

@@ -34,7 +34,7 @@ def chunks(small: bool) -> Iterator[None]:
     if not small:
         yield
         return
-    with patch.object(captures, "CHUNK_BYTES", 256), patch.object(captures, "PEEK_BYTES", 64):
+    with patch.object(captures, "CHUNK_BYTES", 256):
         yield
 
 

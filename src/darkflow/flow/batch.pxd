@@ -3,6 +3,7 @@ from darkflow.flow.layout cimport event_t, frame_t, row_t
 
 cdef class Frames:
     cdef frame_t *frames
+    cdef int64_t *told_ns
     cdef readonly uint32_t count
     cdef public int64_t now_ns
     cdef object keep

@@ -18,12 +18,15 @@ cdef class Frames:
 
     def __cinit__(self):
         self.frames = <frame_t *>calloc(MAX_FRAMES, sizeof(frame_t))
-        if self.frames == NULL:
+        # The capture's own times of frames with timed == CLAMPED; untouched pages cost nothing.
+        self.told_ns = <int64_t *>calloc(MAX_FRAMES, sizeof(int64_t))
+        if self.frames == NULL or self.told_ns == NULL:
             raise MemoryError("no memory for a batch of frames")
         self.now_ns = NO_TIME
 
     def __dealloc__(self):
         free(self.frames)
+        free(self.told_ns)
 
     def __len__(self):
         return self.count

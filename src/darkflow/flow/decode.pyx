@@ -14,8 +14,8 @@ from darkflow.flow.layers cimport (
     ip_header, link_header, place_t, skip_vlans,
 )
 from darkflow.flow.layout cimport (
-    HEAD_BYTES, KIND_ANSWER, KIND_ICMP, KIND_RESET, KIND_SYN, MAX_FRAMES, REPORTER_AT, be16,
-    frame_t, row_t, tcp_at,
+    CLAMPED, HEAD_BYTES, KIND_ANSWER, KIND_ICMP, KIND_RESET, KIND_SYN, MAX_FRAMES, REPORTER_AT,
+    be16, frame_t, row_t, tcp_at,
 )
 from darkflow.flow.tunnels cimport enter_tunnels
 from darkflow.flow.tunnels import tunnel_mask
@@ -202,7 +202,9 @@ cdef class Decoder:
                 row.digits = f.digits
                 row.kept = NULL
                 if self.kept is not None and row.kind == KIND_SYN:
-                    row.kept = self.kept.copy(f)
+                    row.kept = self.kept.copy(
+                        f, frames.told_ns[i] if f.timed == CLAMPED else f.t_ns
+                    )
                 count += 1
         self.out.count = count
         return 0

@@ -259,7 +259,7 @@ cdef class Engine:
         a.family = row.family
         a.tcp_len = row.tcp_len
         a.digits = row.digits
-        a.icmp_known = 0
+        a.icmp_known = a.changed = 0
         memcpy(a.head, row.head, sizeof(row.head))
         append(&self.table, &self.table.held, number)
         enter(&self.table, number)
@@ -275,6 +275,7 @@ cdef class Engine:
             a.duplicate_count += 1
         a.last_ip_id = ip_id_of(row)
         a.last_syn_ns = row.t_ns
+        a.changed = a.state == STATE_DARK
         if row.kept == NULL:
             return
         if a.state == STATE_HELD:
@@ -329,6 +330,7 @@ cdef class Engine:
             self.counts.icmp_unsolicited += 1
         elif not a.icmp_known:
             a.icmp_known = 1
+            a.changed |= a.state == STATE_DARK
             a.icmp_type = row.icmp_type
             a.icmp_code = row.icmp_code
             a.icmp_family = row.family

@@ -1,4 +1,4 @@
-from libc.stdint cimport uint64_t
+from libc.stdint cimport int64_t, uint64_t
 from darkflow.flow.layout cimport frame_t, kept_t
 
 cdef class KeptFrames:
@@ -7,7 +7,7 @@ cdef class KeptFrames:
     cdef readonly uint64_t bytes_held
     cdef readonly uint64_t limit_bytes
     cdef readonly uint64_t dropped
-    cdef kept_t *copy(self, const frame_t *frame) noexcept nogil
+    cdef kept_t *copy(self, const frame_t *frame, int64_t t_ns) noexcept nogil
     cdef void link(self, kept_t *kept) noexcept nogil
     cdef void _free_head(self) noexcept nogil
 

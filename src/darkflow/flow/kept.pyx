@@ -5,7 +5,7 @@ copy of each SYN's frame here, in a list by time; the engine marks each when its
 or is answered, and what is marked leaves the list from its old end.
 """
 
-from libc.stdint cimport uint8_t, uint32_t
+from libc.stdint cimport int64_t, uint8_t, uint32_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy
 from darkflow.flow.layout cimport KEPT_DARK, KEPT_NOT, KEPT_PENDING, frame_t, kept_t
@@ -21,8 +21,8 @@ cdef class KeptFrames:
         while self.head != NULL:
             self._free_head()
 
-    cdef kept_t *copy(self, const frame_t *frame) noexcept nogil:
-        """A copy outside the list; NULL, and counted, when the limit is reached."""
+    cdef kept_t *copy(self, const frame_t *frame, int64_t t_ns) noexcept nogil:
+        """A copy outside the list, with its own time; NULL, and counted, beyond the limit."""
         cdef size_t size = sizeof(kept_t) + frame.caplen
         cdef kept_t *kept = NULL
         if self.bytes_held + size <= self.limit_bytes:
@@ -33,7 +33,7 @@ cdef class KeptFrames:
         self.bytes_held += size
         kept.next = NULL
         kept.same = NULL
-        kept.t_ns = frame.t_ns
+        kept.t_ns = t_ns
         kept.caplen = frame.caplen
         kept.origlen = frame.origlen
         kept.link = frame.link

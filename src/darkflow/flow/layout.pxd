@@ -10,6 +10,11 @@ cdef enum:
     REPORTER_AT = 84        # in the head of an ICMP row: the address that sent the error
     MAX_FRAMES = 16384      # frames in one batch
 
+cdef enum:
+    NOT_TIMED = 0           # the capture gives no time (pcapng simple packet block)
+    TIMED = 1
+    CLAMPED = 2             # t_ns is later than the capture says: time must not run backwards
+
 # What a packet is to the engine.
 cdef enum:
     KIND_SYN = 1            # SYN set, ACK clear, RST clear
@@ -52,7 +57,7 @@ ctypedef struct frame_t:            # captured bytes; data is valid until the so
     uint32_t link
     uint16_t source                 # which of several files or interfaces
     uint8_t digits                  # decimal digits of a second that the capture tells
-    uint8_t timed                   # 0: the capture gives no time (pcapng simple packet block)
+    uint8_t timed                   # NOT_TIMED, TIMED or CLAMPED
 
 
 ctypedef struct kept_t:             # a copy of a SYN's frame, in a list by time
@@ -107,7 +112,8 @@ ctypedef struct attempt_t:          # one slot: a line of state, two lines of th
     uint8_t icmp_type
     uint8_t icmp_code
     uint8_t icmp_family
-    uint8_t spare[8]
+    uint8_t changed                 # something came after the verdict: a SYN, the ICMP reason
+    uint8_t spare[7]
 
 
 ctypedef struct event_t:            # an attempt as it stood when the event happened

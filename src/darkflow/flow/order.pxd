@@ -15,6 +15,8 @@ cdef class Reorder:
     cdef Packets out
     cdef Packets _give(self, uint64_t until)
     cdef int _room(self, uint64_t more) except -1
-    cdef int _sort(self) except -1
+    cdef row_t oldest               # the first in time of those that came out of order
+    cdef uint64_t _first_behind(self, uint64_t end) noexcept nogil
+    cdef int _sort(self, uint64_t sorted_end) except -1
     cdef void _append(self, Packets packets) noexcept nogil
     cdef uint64_t _before(self, int64_t t_ns) noexcept nogil

@@ -58,6 +58,7 @@ cdef class Reorder:
         cdef int64_t safe_ns
         cdef int64_t floor = packets.now_ns
         self._room(packets.count)
+        cdef uint64_t sorted_end = self.end
         with nogil:
             self._append(packets)
         safe_ns = floor - self.reorder_ns if floor > NO_TIME + self.reorder_ns else NO_TIME
@@ -66,12 +67,11 @@ cdef class Reorder:
             safe_ns = floor
         if safe_ns > self.horizon_ns:
             self.horizon_ns = safe_ns
-        self._sort()
+        self._sort(sorted_end)
         return self._give(self._before(self.horizon_ns))
 
     def rest(self):
         """All that is left, at the end of all sources."""
-        self._sort()
         if self.end > self.begin and self.rows[self.end - 1].t_ns > self.horizon_ns:
             self.horizon_ns = self.rows[self.end - 1].t_ns
         return self._give(self.end)
@@ -98,6 +98,8 @@ cdef class Reorder:
             if row.t_ns < last or (
                 row.t_ns == last and i == 0 and row.source != self.rows[self.end - 1].source
             ):
+                if self.sorted or row.t_ns < self.oldest.t_ns:
+                    self.oldest = row[0]
                 self.sorted = False
             last = row.t_ns
         self.end += packets.count
@@ -135,30 +137,49 @@ cdef class Reorder:
             self.capacity = capacity
         return 0
 
-    cdef int _sort(self) except -1:
-        cdef uint64_t count = self.end - self.begin
+    cdef uint64_t _first_behind(self, uint64_t end) noexcept nogil:
+        """Index of the first row of the sorted ones before `end` that comes after `oldest`."""
+        cdef uint64_t low = self.begin
+        cdef uint64_t high = end
+        cdef uint64_t middle
+        cdef row_t *row
+        while low < high:
+            middle = (low + high) >> 1
+            row = &self.rows[middle]
+            if row.t_ns < self.oldest.t_ns or (
+                row.t_ns == self.oldest.t_ns and row.source <= self.oldest.source
+            ):
+                low = middle + 1
+            else:
+                high = middle
+        return low
+
+    cdef int _sort(self, uint64_t sorted_end) except -1:
+        """Sort what came behind `sorted_end` into what was sorted already."""
+        cdef uint64_t first, count
         cdef uint64_t i
         cdef turn_t *turns
         cdef row_t *ordered
         if self.sorted:
             return 0
+        # What is older than all that came stays where it is: a batch costs its own size, mostly.
+        first = self._first_behind(sorted_end)
+        count = self.end - first
         turns = <turn_t *>malloc(count * sizeof(turn_t))
-        ordered = <row_t *>malloc(self.capacity * sizeof(row_t))
+        ordered = <row_t *>malloc(count * sizeof(row_t))
         if turns == NULL or ordered == NULL:
             free(turns)
             free(ordered)
             raise MemoryError("no memory to put packets in order: lower --reorder")
         for i in range(count):
-            turns[i].t_ns = self.rows[self.begin + i].t_ns
-            turns[i].source = self.rows[self.begin + i].source
-            turns[i].at = self.begin + i
+            turns[i].t_ns = self.rows[first + i].t_ns
+            turns[i].source = self.rows[first + i].source
+            turns[i].at = first + i
         qsort(turns, count, sizeof(turn_t), _by_time)
         for i in range(count):
             memcpy(ordered + i, self.rows + turns[i].at, sizeof(row_t))
+        memcpy(self.rows + first, ordered, count * sizeof(row_t))
         free(turns)
-        free(self.rows)
-        self.rows = ordered
-        self.begin = 0
-        self.end = count
+        free(ordered)
         self.sorted = True
         return 0

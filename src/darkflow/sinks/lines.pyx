@@ -162,8 +162,8 @@ cdef int community_input(const attempt_t *a, uint8_t *out) noexcept nogil:
 cdef class LineFormat:
     """Writes the events of a batch as JSON lines.
 
-    at_verdict: a `darkflow` line when T has passed, and a `darkflow_end` line if the flow sent more
-    SYNs later; otherwise one `darkflow` line when the flow's record is complete.
+    at_verdict: a `darkflow` line when T has passed, and a `darkflow_end` line if more SYNs or
+    the ICMP reason came later; otherwise one `darkflow` line when the flow's record is complete.
     """
 
     cdef Networks networks
@@ -207,7 +207,7 @@ cdef class LineFormat:
             return NULL
         if event.kind == EVENT_DARK:
             return b"darkflow"
-        if event.attempt.last_syn_ns > event.attempt.t0_ns + self.hold_ns:
+        if event.attempt.changed:
             return b"darkflow_end"
         return NULL
 

@@ -14,22 +14,17 @@ import stat
 import sys
 
 from darkflow.flow.batch import Frames
+from darkflow.sources.compressed import COMPRESSIONS, Decompressed, is_damage
 from darkflow.sources.records import RecordWalker
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from typing import BinaryIO, Protocol
+    from collections.abc import Iterator
 
-    class Reads(Protocol):
-        """What a capture is read from."""
-
-        def readinto(self, buffer: memoryview, /) -> int | None:
-            """Fill the buffer with up to its length of bytes; 0 at the end."""
+    from darkflow.sources.compressed import Reads
 
 
 CHUNK_BYTES = 1 << 18
-PEEK_BYTES = 1 << 16
 NO_TIME = -(1 << 63)
 EVER = 1 << 62
 STDIN = "-"
@@ -61,58 +56,6 @@ class Pushback(io.RawIOBase):
         super().close()
 
 
-def _gzip(stream: BinaryIO) -> Reads:
-    import gzip
-
-    return gzip.GzipFile(fileobj=stream, mode="rb")
-
-
-def _xz(stream: BinaryIO) -> Reads:
-    import lzma
-
-    return lzma.LZMAFile(stream)
-
-
-def _bzip2(stream: BinaryIO) -> Reads:
-    import bz2
-
-    return bz2.BZ2File(stream)
-
-
-def _zstd(stream: BinaryIO) -> Reads:
-    import zstandard
-
-    return zstandard.ZstdDecompressor().stream_reader(stream, read_across_frames=True)
-
-
-def _lz4(stream: BinaryIO) -> Reads:
-    import lz4.frame
-
-    opened: Reads = lz4.frame.LZ4FrameFile(stream, mode="rb")
-    return opened
-
-
-# By content, never by name; the modules are imported when a capture needs them.
-COMPRESSIONS: tuple[tuple[bytes, Callable[[BinaryIO], Reads]], ...] = (
-    (b"\x1f\x8b", _gzip),
-    (b"\x28\xb5\x2f\xfd", _zstd),
-    (b"\xfd7zXZ\x00", _xz),
-    (b"BZh", _bzip2),
-    (b"\x04\x22\x4d\x18", _lz4),
-)
-DAMAGE = ("BadGzipFile", "EOFError", "LZMAError", "LZ4FrameError", "RuntimeError", "ZstdError")
-
-
-def _is_damage(error: Exception) -> bool:
-    """Whether a decompressor says that its input is wrong: each has types of its own."""
-    if isinstance(error, OSError) and error.errno is None:
-        return True
-    return type(error).__name__ in DAMAGE or (type(error).__module__, type(error).__name__) == (
-        "zlib",
-        "error",
-    )
-
-
 class Capture:
     """One capture: opened, decompressed, walked; its faults are kept, not raised."""
 
@@ -136,6 +79,8 @@ class Capture:
 
     def _open(self, name: str) -> tuple[Pushback, int | None]:
         if name == STDIN:
+            if sys.stdin is None:
+                raise ValueError("standard input is closed")
             raw = io.FileIO(os.dup(sys.stdin.fileno()))
         else:
             if os.path.isdir(name):  # noqa: PTH112 (pathlib is slow to import)
@@ -157,13 +102,13 @@ class Capture:
         if not head:
             raise ValueError("the file is empty")
         self._input: Reads = self._stream
-        for magic, opener in COMPRESSIONS:
+        for magic, new_member in COMPRESSIONS:
             if head.startswith(magic):
-                self._input = opener(self._stream)  # type: ignore[arg-type]
+                self._input = Decompressed(self._stream, new_member, self.live)
         while self._end < 24 and self._fill():
             pass
-        if self._damage and not self._end:
-            raise ValueError(f"cannot be decompressed: {self._damage}")
+        if self._damage and self._end < 24:
+            raise ValueError(self._damage)
         self._begin = self.walker.start(bytes(self._bytes[: self._end]))
 
     def _fill(self) -> bool:
@@ -173,16 +118,20 @@ class Capture:
             self._bytes[:left] = self._bytes[self._begin : self._end]
             self._offset += self._begin
             self._begin, self._end = 0, left
-        wanted = self.walker.need
-        if wanted > len(self._bytes) - PEEK_BYTES:
-            self._bytes = self._bytes[:left] + bytearray(wanted + CHUNK_BYTES - left)
+        if self._end == len(self._bytes):
+            # A record longer than the buffer. It grows with the bytes that have really come, not
+            # with what a length field claims; the walker bounds the length of a record.
+            self._bytes += bytearray(len(self._bytes))
         try:
             with memoryview(self._bytes) as view:
                 count = self._input.readinto(view[self._end :]) or 0
         except Exception as error:
-            if not _is_damage(error):
+            if is_damage(error):
+                self._damage = f"the compressed data end: {error}"
+            elif isinstance(error, OSError):
+                self._damage = error.strerror or str(error)
+            else:
                 raise
-            self._damage = str(error) or type(error).__name__
             count = 0
         self._end += count
         self._eof = count == 0
@@ -190,20 +139,24 @@ class Capture:
 
     def read(self, out: Frames, most: int) -> bool:
         """Fill `out` with the next frames; False when there are no more, see `notes`."""
-        while True:
-            used = self.walker.walk(self._bytes, self._begin, self._end, out, most)
-            self._begin += used
-            if len(out) or self.walker.fault:
-                return len(out) > 0
-            if self.walker.skip:
-                count = min(self.walker.skip, self._end - self._begin)
-                self.walker.skipped(count)
+        walker = self.walker
+        while walker.fault is None:
+            if walker.skip == 0:
+                self._begin += walker.walk(self._bytes, self._begin, self._end, out, most)
+                if len(out):
+                    return True
+            if walker.skip:
+                count = min(walker.skip, self._end - self._begin)
+                walker.skipped(count)
                 self._begin += count
-            if not self._fill():
-                self.walker.finish(bytes(self._bytes[self._begin : self._end]))
-                if self._damage and not self.walker.fault:
-                    self.walker.fault = "truncated"
-                return False
+                if walker.skip == 0:
+                    continue
+            if walker.fault is None and not self._fill():
+                rest = bytes(self._bytes[self._begin : self._end])
+                # After damage the capture is cut off, even if that is where a record ends.
+                walker.finish(rest, self._damage is not None)
+                break
+        return False
 
     def peek_first_ns(self) -> int:
         """Time of the first frame, or "long ago" when the first bytes do not tell."""
@@ -222,7 +175,7 @@ class Capture:
         word = self.walker.fault
         if word is None:
             return None
-        what = FAULTS[word] if not self._damage else f"the compressed data end: {self._damage}"
+        what = self._damage or FAULTS[word]
         return (
             f"{self.name}: {what} at byte {self._offset + self._begin}; "
             f"the {self.walker.packets} packets before it were read"
@@ -295,7 +248,8 @@ class Captures:
             else:
                 self.size_bytes += capture.size
             self.live = self.live or capture.live
-            if capture.live or len(self.names) == 1:
+            # Standard input can be opened only once, even if it is a file.
+            if capture.live or name == STDIN or len(self.names) == 1:
                 self._active[source] = capture
             else:
                 self._waiting[source] = capture.peek_first_ns()
@@ -344,6 +298,9 @@ class Captures:
             capture = self._try_open(source, self.names[source])
             if capture is not None:
                 self._active[source] = capture
+            else:
+                # It could be read a moment ago: nobody has been told of this.
+                self.troubles.append(self.unreadable.pop())
         return None
 
     def _floor_ns(self) -> int:

@@ -24,8 +24,8 @@ class RecordWalker:
         """Fill `out` with up to `most` frames of data[begin:end]; bytes used."""
     def skipped(self, count: int) -> None:
         """`count` bytes of `skip` were thrown away."""
-    def finish(self, rest: bytes) -> None:
-        """The capture has ended with these bytes left over."""
+    def finish(self, rest: bytes, cut_off: bool = False) -> None:
+        """The capture has ended with these bytes left over; `cut_off`: it should have gone on."""
     @property
     def notes(self) -> dict[str, bool | int]:
         """What the reader noticed, in the words of reader_notes."""

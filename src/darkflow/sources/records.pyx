@@ -8,12 +8,14 @@ right stops the walk and `fault` says which of reader_notes' words it is.
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport free, realloc
 from darkflow.flow.batch cimport Frames
-from darkflow.flow.layout cimport MAX_FRAMES, NO_TIME, frame_t
+from darkflow.flow.layout cimport CLAMPED, MAX_FRAMES, NO_TIME, NOT_TIMED, TIMED, frame_t
 
 cdef extern from *:
     """
     #include <stdint.h>
+    /* The latest and the earliest time: their difference still fits into 64 bits. */
     #define DF_MAX_TIME ((__int128)1 << 62)
+    #define DF_MIN_TIME (1 - DF_MAX_TIME)
     /* ticks of 10^-res or 2^-res seconds, plus seconds, to ns, rounded down; *far: out of range */
     static int64_t df_ticks_to_ns(uint64_t ticks, int base2, int res, int64_t seconds, int *far) {
         __int128 ns = ticks;
@@ -25,8 +27,8 @@ cdef extern from *:
             for (i = 9; i < res && i < 30; i++) ns /= 10;
         }
         ns += (__int128)seconds * 1000000000;
-        *far = ns > DF_MAX_TIME || ns < -DF_MAX_TIME;
-        return *far ? (int64_t)(ns > 0 ? DF_MAX_TIME : -DF_MAX_TIME) : (int64_t)ns;
+        *far = ns > DF_MAX_TIME || ns < DF_MIN_TIME;
+        return *far ? (int64_t)(ns > 0 ? DF_MAX_TIME : DF_MIN_TIME) : (int64_t)ns;
     }
     """
     int64_t df_ticks_to_ns(
@@ -135,8 +137,9 @@ cdef class RecordWalker:
                 used = self._pcap(&data[0] + begin, end - begin, out, most)
         return used
 
-    cdef inline void _time(self, frame_t *frame, int64_t t_ns) noexcept nogil:
+    cdef inline void _time(self, Frames out, uint32_t at, int64_t t_ns) noexcept nogil:
         """Set a frame's time; network time never runs back by more than the reorder limit."""
+        out.frames[at].timed = TIMED
         if t_ns >= self.now_ns:
             if self.now_ns == NO_TIME:
                 self.first_ns = t_ns
@@ -145,13 +148,14 @@ cdef class RecordWalker:
             if self.now_ns - t_ns > self.disorder_ns:
                 self.disorder_ns = self.now_ns - t_ns
             if self.now_ns - t_ns > self.reorder_ns:
+                out.frames[at].timed = CLAMPED
+                out.told_ns[at] = t_ns
                 t_ns = self.now_ns - self.reorder_ns
                 if self.clamped == 0:
                     self.first_clamped = self.timed + 1
                 self.clamped += 1
         self.timed += 1
-        frame.t_ns = t_ns
-        frame.timed = 1
+        out.frames[at].t_ns = t_ns
 
     cdef size_t _pcap(
         self, const uint8_t *d, size_t size, Frames out, uint32_t most
@@ -173,7 +177,8 @@ cdef class RecordWalker:
                 break
             frame = &out.frames[count]
             self._time(
-                frame, <int64_t>u32(d + at, big) * 1_000_000_000 + u32(d + at + 4, big) * fraction
+                out, count,
+                <int64_t>u32(d + at, big) * 1_000_000_000 + u32(d + at + 4, big) * fraction,
             )
             frame.data = d + at + header
             frame.caplen = caplen
@@ -271,7 +276,7 @@ cdef class RecordWalker:
             return False
         interface = &self.interfaces[number]
         frame = &out.frames[out.count]
-        self._time(frame, df_ticks_to_ns(
+        self._time(out, out.count, df_ticks_to_ns(
             ticks, interface.base2, interface.resolution, interface.offset_s, &far
         ))
         self.far_times += far
@@ -295,7 +300,7 @@ cdef class RecordWalker:
             return False
         frame = &out.frames[out.count]
         frame.t_ns = 0
-        frame.timed = 0
+        frame.timed = NOT_TIMED
         frame.data = body + 4
         frame.origlen = u32(body, self.big)
         frame.caplen = min(frame.origlen, size - 4)
@@ -371,9 +376,9 @@ cdef class RecordWalker:
         if self.skip == 0 and self.skip_is_fault:
             self.fault = "bad_block"
 
-    def finish(self, rest):
-        """The capture has ended with these bytes left over."""
-        if self.fault is None and (len(rest) or self.skip):
+    def finish(self, rest, cut_off=False):
+        """The capture has ended with these bytes left over; `cut_off`: it should have gone on."""
+        if self.fault is None and (len(rest) or self.skip or cut_off):
             self.fault = "truncated"
         # A section counts from its header's byte order on, even when the header is cut off.
         if self.is_pcapng and len(rest) >= 12 and int.from_bytes(rest[:4], "big") == SECTION:
