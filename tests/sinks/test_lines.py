@@ -388,9 +388,6 @@ def test_community_id_as_tshark_computes_it(tmp_path: Path) -> None:
     assert ours == done.stdout.split()
 
 
-# ---- the file -------------------------------------------------------------------------------
-
-
 def test_the_lines_of_many_flows_reach_the_file(tmp_path: Path) -> None:
     packets = [(i * 1000, Flow(orig_port=i).syn(i)) for i in range(3000)]
     path, out = write(tmp_path / "capture", packets), tmp_path / "events"
