@@ -11,7 +11,8 @@ from setuptools import Extension, setup
 
 SANITIZE = os.environ.get("DARKFLOW_SANITIZE") == "1"
 FLAGS = (
-    ["-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=undefined"]
+    # Python is built with -fwrapv, under which no overflow is reported.
+    ["-O1", "-g1", "-fno-wrapv", "-fsanitize=address,undefined", "-fno-sanitize-recover=undefined"]
     if SANITIZE
     else ["-O3", "-g0"]
 )

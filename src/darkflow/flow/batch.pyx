@@ -1,8 +1,9 @@
 """The batches that pass between the stages: frames, packets and events, one C struct per row."""
 
+from cython cimport view
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t
 from libc.stdlib cimport calloc, free, malloc, realloc
-from libc.string cimport memset
+from libc.string cimport memcpy, memset
 from darkflow.flow.layout cimport (
     EVENT_DARK, EVENT_END, EVENT_LATE, KIND_ANSWER, MAX_FRAMES, NO_TIME, attempt_t, be16, be32,
     event_t, frame_t, row_t, tcp_at,
@@ -11,6 +12,19 @@ from darkflow.flow.layout cimport (
 KINDS = {1: "syn", 2: "syn_ack", 3: "rst", 4: "icmp"}
 EVENTS = {EVENT_DARK: "dark", EVENT_END: "end", EVENT_LATE: "late_answer"}
 ENDS = {1: "idle", 2: "late_answer", 3: "table_full", 4: "end_of_capture"}
+
+
+cdef object _exact_copy(const uint8_t[::1] data):
+    """A copy on the heap with nothing behind it: the sanitizer sees a read one byte past its end.
+
+    bytes and bytearray end in a byte of their own, which would hide that read.
+    """
+    cdef view.array copy
+    if not len(data):
+        return None
+    copy = view.array(shape=(len(data),), itemsize=1, format="B")
+    memcpy(copy.data, &data[0], len(data))
+    return copy
 
 
 cdef class Frames:
@@ -35,22 +49,19 @@ cdef class Frames:
     def of(cls, packets, now_ns=None):
         """Frames from (t_ns, link, bytes) or (t_ns, link, bytes, origlen); t_ns None: no time."""
         cdef Frames batch = cls()
-        cdef const uint8_t[::1] view
         cdef frame_t *f
         packets = list(packets)
         if len(packets) > MAX_FRAMES:
             raise ValueError(f"a batch holds at most {MAX_FRAMES} frames, not {len(packets)}")
-        # Copies of exactly the frame's size: the sanitizer sees a read one byte past the end.
-        batch.keep = [bytearray(packet[2]) for packet in packets]
+        batch.keep = [_exact_copy(packet[2]) for packet in packets]
         for i, packet in enumerate(packets):
             f = &batch.frames[i]
-            view = batch.keep[i]
             f.t_ns = 0 if packet[0] is None else packet[0]
             f.timed = packet[0] is not None
             f.link = packet[1]
-            f.data = &view[0] if len(view) else NULL
-            f.caplen = len(view)
-            f.origlen = packet[3] if len(packet) > 3 else len(view)
+            f.caplen = len(packet[2])
+            f.data = <const uint8_t *>(<view.array>batch.keep[i]).data if f.caplen else NULL
+            f.origlen = packet[3] if len(packet) > 3 else f.caplen
             f.digits = 9
             if f.timed and f.t_ns > batch.now_ns:
                 batch.now_ns = f.t_ns
