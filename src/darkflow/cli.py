@@ -24,6 +24,25 @@ examples:
 """
 
 
+class HelpFormatter(argparse.RawDescriptionHelpFormatter):
+    """argparse makes one for every option, and would import shutil only to ask for the width."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, width=terminal_columns() - 2)
+
+
+def terminal_columns() -> int:
+    """As wide as the terminal is, or 80."""
+    try:
+        return int(os.environ.get("COLUMNS", "")) or 80
+    except ValueError:
+        pass
+    try:
+        return os.get_terminal_size(sys.stdout.fileno()).columns or 80
+    except (OSError, ValueError):
+        return 80
+
+
 class Parser(argparse.ArgumentParser):
     """An argument parser whose errors are one line."""
 
@@ -44,7 +63,7 @@ def build_parser() -> Parser:
         prog="darkflow",
         description="Finds the TCP flows that nobody answers.",
         epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=HelpFormatter,
         allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"darkflow {__version__}")
@@ -55,7 +74,7 @@ def build_parser() -> Parser:
         help="list every field of the events",
         description="Lists every field of the event lines with type, unit and meaning.",
         epilog="example:\n  darkflow fields --json",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=HelpFormatter,
         allow_abbrev=False,
     )
     fields.add_argument("--json", action="store_true", help="as one JSON document")
@@ -67,7 +86,7 @@ def build_parser() -> Parser:
         " for some 20 s, captures at its gateway and analyzes the capture. Nothing leaves the"
         " machine. Without root it analyzes a capture that was recorded in the lab.",
         epilog="example:\n  sudo darkflow lab --keep lab.pcap",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=HelpFormatter,
         allow_abbrev=False,
     )
     demo.add_argument("--seconds", default="20", metavar="TIME", help="how long (default: 20)")
@@ -85,7 +104,7 @@ def _add_analyze(commands: argparse._SubParsersAction[Parser]) -> None:
         epilog=EXAMPLES
         + "\nexit status: 0; 1 when a capture could not be read to its end; 2 for wrong usage"
         " or\nwhen nothing could be read; 130 after Ctrl-C. What was read is reported in any case.",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=HelpFormatter,
         allow_abbrev=False,
     )
     analyze.add_argument(

@@ -52,8 +52,8 @@ def test_counts_shares_and_quantiles_are_exact(values: list[int], share: float) 
         assert got.share_within(edge) == (within / len(values) if values else None)
     bins: dict[int | None, int] = {}
     for value in values:
-        edge = next((edge for edge in EDGES_NS if value <= edge), None)
-        bins[edge] = bins.get(edge, 0) + 1
+        upper = next((edge for edge in EDGES_NS if value <= edge), None)
+        bins[upper] = bins.get(upper, 0) + 1
     assert dict(got.histogram()) == bins
 
 

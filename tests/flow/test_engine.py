@@ -110,7 +110,7 @@ STEPS += [base + d for base in (HOLD_NS, IDLE_NS, HOLD_NS + IDLE_NS) for d in (-
 def traffic(draw: st.DrawFn) -> list[dict[str, Any]]:
     """Packets of few flows in the order of time."""
     now_ns = draw(st.sampled_from([0, -3_000_000_000, 1_700_000_000_000_000_000]))
-    packets = []
+    packets: list[dict[str, Any]] = []
     for _ in range(draw(st.integers(1, 40))):
         now_ns += draw(st.sampled_from(STEPS))
         packets.append({

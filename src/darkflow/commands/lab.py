@@ -61,7 +61,7 @@ def lab_command(options: argparse.Namespace, analyze: Callable[[list[str]], int]
 def _say_next(capture: str) -> None:
     """What to type next, as it can be typed here."""
     program = os.path.relpath(sys.argv[0])
-    _say(f"\nNext: {program} analyze {capture} --events - 2>/dev/null | head -3")
+    _say(f"\nNext: {program} analyze {capture} --events dark.jsonl")
 
 
 def _arguments(capture: str) -> list[str]:

@@ -6,11 +6,15 @@
 # Slots come in segments that are allocated when first needed; the index grows by doubling.
 
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
-from libc.stdlib cimport calloc, free, malloc
+from libc.stdlib cimport calloc, free
 from libc.string cimport memcmp, memset
 from darkflow.flow.layout cimport attempt_t, key_bytes, key_of
 
+cdef extern from "<stdlib.h>" nogil:
+    void *aligned_alloc(size_t alignment, size_t size)
+
 cdef enum:
+    LINE_BYTES = 64
     SEGMENT_BITS = 10
     SEGMENT_SLOTS = 1 << SEGMENT_BITS
     FIRST_INDEX = 1 << 13
@@ -104,7 +108,7 @@ cdef inline uint32_t take_slot(attempts_t *a) noexcept nogil:
     if number == 0:
         if a.segment_count == a.segment_limit:
             return 0
-        fresh = <attempt_t *>malloc(SEGMENT_SLOTS * sizeof(attempt_t))
+        fresh = <attempt_t *>aligned_alloc(LINE_BYTES, SEGMENT_SLOTS * sizeof(attempt_t))
         if fresh == NULL:
             return 0
         a.segments[a.segment_count] = fresh

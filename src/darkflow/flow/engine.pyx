@@ -169,6 +169,12 @@ cdef class Engine:
                 continue
             number = self.table.held.head
             unlink(&self.table, &self.table.held, number)
+            if self.table.held.head:
+                # Its turn comes soon: the slot after it, and its place in the index.
+                a = slot(&self.table, self.table.held.head)
+                prefetch(&self.table.index[a.hash & self.table.mask])
+                if a.next:
+                    prefetch(slot(&self.table, a.next))
             if slot(&self.table, number).state == STATE_HELD:
                 self._turn_dark(number)
             else:

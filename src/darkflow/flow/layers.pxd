@@ -20,6 +20,7 @@ cdef enum:
     ETHERTYPE_IPV6 = 0x86DD
     PROTO_ICMP = 1
     PROTO_TCP = 6
+    PROTO_UDP = 17
     PROTO_ICMPV6 = 58
 
 
