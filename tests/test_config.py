@@ -238,6 +238,7 @@ def test_defaults() -> None:
         "networks": None, "hold": 5 * SECOND_NS, "idle": 60 * SECOND_NS, "reorder": SECOND_NS,
         "decap": (), "limit": None, "queue_size": 1 << 20, "flow_table_size": 1 << 20,
         "reorder_size": 1 << 18, "summary_size": 4_000_000, "frame_buffer": 256 << 20, "top": 10,
+        "ring_size": 32 << 20, "stats": 60 * SECOND_NS,
     }  # fmt: skip
 
 

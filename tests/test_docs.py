@@ -23,8 +23,9 @@ def commands() -> dict[str, argparse.ArgumentParser]:
     raise AssertionError("no commands")
 
 
-def test_settings_table_is_in_the_docs() -> None:
-    assert settings_as_markdown() in (ROOT / "docs" / "analyze.md").read_text()
+@pytest.mark.parametrize("command", ["analyze", "sensor"])
+def test_settings_table_is_in_the_docs(command: str) -> None:
+    assert settings_as_markdown(command) in (ROOT / "docs" / f"{command}.md").read_text()
 
 
 @pytest.mark.parametrize("name", sorted(commands()))

@@ -7,7 +7,7 @@ import os
 import sys
 
 from darkflow import __version__
-from darkflow.config import SETTINGS, TUNNEL_NAMES
+from darkflow.config import TUNNEL_NAMES, settings_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -79,6 +79,7 @@ def build_parser() -> Parser:
     )
     fields.add_argument("--json", action="store_true", help="as one JSON document")
     fields.add_argument("--markdown", action="store_true", help="as the table of the docs")
+    _add_sensor(commands)
     demo = commands.add_parser(
         "lab",
         help="scan a small internet of network namespaces and show what is dark in it (root)",
@@ -110,27 +111,60 @@ def _add_analyze(commands: argparse._SubParsersAction[Parser]) -> None:
     analyze.add_argument(
         "files", nargs="+", metavar="FILE", help="capture, or - for standard input"
     )
-    for setting in SETTINGS:
+    _add_settings(analyze, "analyze")
+    analyze.add_argument("--json", action="store_true", help="one JSON document instead of tables")
+    _add_outputs(analyze)
+
+
+def _add_sensor(commands: argparse._SubParsersAction[Parser]) -> None:
+    sensor = commands.add_parser(
+        "sensor",
+        help="watch interfaces and write dark flows as they are found (root)",
+        description="Watches one or more interfaces, for example a mirror port or two taps, and"
+        " writes each dark flow when T has passed. Runs until Ctrl-C or SIGTERM.",
+        epilog="examples:\n  sudo darkflow sensor -i eth1 --networks 192.0.2.0/24 --events"
+        " dark.jsonl\n  sudo darkflow sensor -i tap-in -i tap-out --events -",
+        formatter_class=HelpFormatter,
+        allow_abbrev=False,
+    )
+    sensor.add_argument(
+        "-i", "--interface", action="append", required=True, metavar="IF",
+        help="interface to watch; may be given several times",
+    )  # fmt: skip
+    sensor.add_argument(
+        "--outgoing",
+        choices=("auto", "yes", "no"),
+        default="auto",
+        help="whether packets that this machine sends count (default: auto: with one interface)",
+    )
+    _add_settings(sensor, "sensor")
+    _add_outputs(sensor)
+
+
+def _add_settings(parser: argparse.ArgumentParser, command: str) -> None:
+    for setting in settings_of(command):
         default = "" if not setting.default else f" (default: {setting.default})"
-        analyze.add_argument(
+        parser.add_argument(
             *setting.flags,
             dest=setting.name,
             default=setting.default,
             metavar=setting.unit.upper() if setting.unit.isalpha() else setting.unit,
             help=setting.help + default,
         )
-    analyze.add_argument("--json", action="store_true", help="one JSON document instead of tables")
-    analyze.add_argument(
+
+
+def _add_outputs(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
         "--events", metavar="FILE", help="write a JSON line per dark flow and per late answer"
     )
-    analyze.add_argument(
+    parser.add_argument(
         "--events-at",
         choices=("auto", "verdict", "end"),
         default="auto",
         help="write a dark flow's line at its verdict, or at its end with all its SYNs counted"
         " (default: auto: at the end for files, at the verdict for a pipe)",
     )
-    analyze.add_argument(
+    parser.add_argument(
         "--dark-pcap", metavar="FILE", help="write the SYN frames of dark flows as a pcap"
     )
 
@@ -138,7 +172,7 @@ def _add_analyze(commands: argparse._SubParsersAction[Parser]) -> None:
 def parse_settings(options: argparse.Namespace) -> dict[str, Any]:
     """The settings' values; a bad one ends the program with one line."""
     values: dict[str, Any] = {}
-    for setting in SETTINGS:
+    for setting in settings_of(options.command):
         text = getattr(options, setting.name)
         try:
             values[setting.name] = None if text is None else setting.parse(text)
@@ -175,6 +209,10 @@ def main(argv: list[str]) -> int:
         from darkflow.commands.lab import lab_command
 
         return lab_command(options, main)
+    if options.command == "sensor":
+        from darkflow.commands.sensor import sensor_command
+
+        return sensor_command(options, parse_settings(options))
     from darkflow.commands.analyze import analyze_command
 
     return analyze_command(options, parse_settings(options))

@@ -186,7 +186,9 @@ SETTINGS: tuple[Setting, ...] = (
         "enter tunnels; alone it means all of them: vxlan, gre, erspan, geneve, mpls, pppoe, ipip,"
         " gtp", parse_tunnels,
     ),
-    Setting("limit", ("--limit",), None, "packets", "stop after this many packets", parse_count),
+    Setting(
+        "limit", ("--limit",), None, "packets", "stop after this many packets", parse_count
+    ),
     Setting(
         "queue_size", ("--queue-size",), "1048576", "SYNs",
         "slots of the delay queue; SYNs beyond them are counted and not judged", parse_size,
@@ -209,14 +211,38 @@ SETTINGS: tuple[Setting, ...] = (
         "frame_buffer", ("--frame-buffer",), "256MiB", "bytes",
         "memory for whole frames that await their verdict for --dark-pcap", parse_bytes,
     ),
-    Setting("top", ("--top",), "10", "rows", "rows of the tables of ports, sources", parse_rows),
+    Setting(
+        "top", ("--top",), "10", "rows", "rows of the tables of ports, sources", parse_rows
+    ),
+    Setting(
+        "ring_size", ("--ring-size",), "32MiB", "bytes",
+        "memory that the kernel fills with packets, of each interface: blocks of 1 MiB, at least 2",
+        parse_bytes,
+    ),
+    Setting(
+        "stats", ("--stats",), "60s", "time", "how often a line on the state is logged",
+        parse_positive_time,
+    ),
 )  # fmt: skip
 
 
-def settings_as_markdown() -> str:
-    """The table of settings as it stands in docs/analyze.md."""
+# The settings that only one command has; the others are everybody's.
+ONLY = {
+    "analyze": ("reorder", "limit", "summary_size", "top"),
+    "sensor": ("ring_size", "stats"),
+}
+
+
+def settings_of(command: str) -> list[Setting]:
+    """The settings that a command has."""
+    others = {name for other, names in ONLY.items() if other != command for name in names}
+    return [setting for setting in SETTINGS if setting.name not in others]
+
+
+def settings_as_markdown(command: str) -> str:
+    """The table of a command's settings as it stands in the docs."""
     rows = ["| setting | unit | default | meaning |", "|---|---|---|---|"]
-    for setting in SETTINGS:
+    for setting in settings_of(command):
         flags = ", ".join(f"`{flag}`" for flag in setting.flags)
         default = f"`{setting.default}`" if setting.default else ""
         rows.append(f"| {flags} | {setting.unit} | {default} | {setting.help} |")

@@ -8,12 +8,7 @@ import time
 
 from darkflow.analysis.result import result
 from darkflow.commands.interrupt import Interruptible
-from darkflow.flow.decode import Decoder
-from darkflow.flow.engine import Engine
-from darkflow.flow.kept import KeptFrames
-from darkflow.flow.networks import Networks
-from darkflow.flow.order import Reorder
-from darkflow.pipeline import Pipeline
+from darkflow.commands.wiring import Wiring
 from darkflow.sinks.summary import Summary
 from darkflow.sources.captures import Captures
 
@@ -22,7 +17,6 @@ if TYPE_CHECKING:
     import argparse
     from typing import Any
 
-    from darkflow.sinks.sink import Sink
     from darkflow.sources.source import Source
 
 EXIT_OK, EXIT_INCOMPLETE, EXIT_USAGE = 0, 1, 2
@@ -93,33 +87,10 @@ class Run:
         self.options = options
         self.settings = settings
         self.source = source
-        seed = os.urandom(16)
-        cidrs = settings["networks"]
-        self.networks = Networks.everything() if cidrs is None else Networks(cidrs[1], cidrs[2])
-        kept = KeptFrames(settings["frame_buffer"]) if options.dark_pcap else None
-        self.summary = Summary(self.networks, seed, settings["summary_size"])
-        sizes = (settings["queue_size"], settings["flow_table_size"])
-        engine = Engine(settings["hold"], settings["idle"], sizes, seed, kept)
-        sinks: list[Sink] = [self.summary]
-        if options.events:
-            sinks.append(self._event_file())
-        if kept is not None:
-            from darkflow.sinks.dark_pcap import DarkPcap
-
-            self.dark_pcap = DarkPcap(options.dark_pcap, kept, source.live)
-            sinks.append(self.dark_pcap)
-        decoder = Decoder(settings["decap"], kept)
-        order = Reorder(settings["reorder"], settings["reorder_size"])
-        self.pipeline = Pipeline(decoder, order, engine, sinks)
-
-    def _event_file(self) -> Sink:
-        from darkflow.sinks.event_file import EventFile
-        from darkflow.sinks.lines import LineFormat
-
-        when = self.options.events_at
-        at_verdict = when == "verdict" or (when == "auto" and self.source.live)
-        lines = LineFormat(self.networks, self.settings["hold"], at_verdict)
-        return EventFile(self.options.events, lines, self.source.live)
+        wired = Wiring(options, settings, source.live)
+        self.dark_pcap = wired.dark_pcap
+        self.summary = Summary(wired.networks, wired.seed, settings["summary_size"])
+        self.pipeline = wired.pipeline(self.summary, settings["reorder"])
 
     def run(self) -> int:
         """Read, judge, print; the exit status."""
@@ -173,7 +144,7 @@ class Run:
                 f"nothing could be decoded: link type {', '.join(unknown)} is not known"
                 f" ({document['packets']} packets)"
             )
-        if self.options.dark_pcap and self.dark_pcap.not_written:
+        if self.dark_pcap is not None and self.dark_pcap.not_written:
             lines.append(
                 f"{self.dark_pcap.not_written} SYN frames of another link type or precision were"
                 " not written: standard output can carry only one"

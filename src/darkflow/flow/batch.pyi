@@ -7,6 +7,8 @@ class Frames:
     count: int
     now_ns: int
     def __len__(self) -> int: ...
+    def clear(self, now_ns: int) -> None:
+        """No frames, only the news that this time has been reached."""
     @classmethod
     def of(
         cls,

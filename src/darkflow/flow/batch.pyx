@@ -45,6 +45,11 @@ cdef class Frames:
     def __len__(self):
         return self.count
 
+    def clear(self, now_ns):
+        """No frames, only the news that this time has been reached."""
+        self.count = 0
+        self.now_ns = now_ns
+
     @classmethod
     def of(cls, packets, now_ns=None):
         """Frames from (t_ns, link, bytes) or (t_ns, link, bytes, origlen); t_ns None: no time."""

@@ -16,6 +16,7 @@ class EventFile:
 
     def __init__(self, path: str, lines: LineFormat, prompt: bool) -> None:
         self.name = f"events to {path}"
+        self._path = path
         self._lines = lines
         self._prompt = prompt
         self._stdout = path == STDOUT
@@ -28,6 +29,12 @@ class EventFile:
             self._file.write(lines)
             if self._prompt:
                 self._file.flush()
+
+    def reopen(self) -> None:
+        """Go on in a new file of the same name, after the old one was moved away."""
+        if not self._stdout:
+            self._file.close()
+            self._file = open(self._path, "ab")  # noqa: SIM115, PTH123
 
     def close(self) -> None:
         """Flush; OSError if that fails."""

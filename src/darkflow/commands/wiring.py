@@ -1,0 +1,60 @@
+"""The stages and sinks of a run, put together from the settings; files and live use the same."""
+
+from __future__ import annotations
+
+import os
+
+from darkflow.flow.decode import Decoder
+from darkflow.flow.engine import Engine
+from darkflow.flow.kept import KeptFrames
+from darkflow.flow.networks import Networks
+from darkflow.flow.order import Reorder
+from darkflow.pipeline import Pipeline
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import argparse
+    from typing import Any
+
+    from darkflow.sinks.dark_pcap import DarkPcap
+    from darkflow.sinks.event_file import EventFile
+    from darkflow.sinks.sink import Sink
+
+
+class Wiring:
+    """What the options ask for; OSError when an output cannot be opened.
+
+    `live`: input comes as it happens, so lines are written at the verdict and flushed at once.
+    """
+
+    def __init__(self, options: argparse.Namespace, settings: dict[str, Any], live: bool) -> None:
+        self.settings = settings
+        self.seed = os.urandom(16)
+        cidrs = settings["networks"]
+        self.networks = Networks.everything() if cidrs is None else Networks(cidrs[1], cidrs[2])
+        self.event_file: EventFile | None = None
+        self.dark_pcap: DarkPcap | None = None
+        self._kept = KeptFrames(settings["frame_buffer"]) if options.dark_pcap else None
+        if options.events:
+            self.event_file = self._open_events(options, live)
+        if self._kept is not None:
+            from darkflow.sinks.dark_pcap import DarkPcap
+
+            self.dark_pcap = DarkPcap(options.dark_pcap, self._kept, live)
+
+    def _open_events(self, options: argparse.Namespace, live: bool) -> EventFile:
+        from darkflow.sinks.event_file import EventFile
+        from darkflow.sinks.lines import LineFormat
+
+        at_verdict = options.events_at == "verdict" or (options.events_at == "auto" and live)
+        lines = LineFormat(self.networks, self.settings["hold"], at_verdict)
+        return EventFile(options.events, lines, live)
+
+    def pipeline(self, first: Sink, reorder_ns: int) -> Pipeline:
+        """The stages with all sinks, `first` before the others."""
+        settings = self.settings
+        sizes = (settings["queue_size"], settings["flow_table_size"])
+        engine = Engine(settings["hold"], settings["idle"], sizes, self.seed, self._kept)
+        order = Reorder(reorder_ns, settings["reorder_size"])
+        sinks = [sink for sink in (first, self.event_file, self.dark_pcap) if sink is not None]
+        return Pipeline(Decoder(settings["decap"], self._kept), order, engine, sinks)

@@ -1,0 +1,15 @@
+from mmap import mmap
+
+from darkflow.flow.batch import Frames
+
+class RingWalker:
+    """Walks the blocks of one ring; the memory map must outlive it."""
+
+    now_ns: int
+    disorder_ns: int
+    packets: int
+    def __init__(
+        self, ring: mmap | bytearray, block_bytes: int, link: int, source: int = 0
+    ) -> None: ...
+    def walk(self, out: Frames) -> bool:
+        """Frames of the next block, or of its rest; False when the kernel has filled none."""

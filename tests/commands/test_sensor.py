@@ -1,0 +1,174 @@
+"""`darkflow sensor` on a real wire: live is what a file of the same packets says."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import struct
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from conftest import skip
+from running import darkflow
+from wires import SensorProcess, Wire, cannot, wire
+from writers import LINUX_OPTIONS, Flow, Pcap, ethernet, icmp_error, ip
+
+MS = 1_000_000
+EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "lab.pcap"
+
+
+@pytest.fixture
+def link() -> Iterator[Wire]:
+    """A wire for one test."""
+    reason = cannot()
+    if reason is not None:
+        skip(reason)
+    with wire() as made:
+        yield made
+
+
+def dark(lines: list[str]) -> dict[tuple[Any, ...], dict[str, Any]]:
+    """The last line of each dark flow, by flow and first SYN."""
+    found = {}
+    for event in map(json.loads, lines):
+        if event["event_type"] != "late_answer":
+            key = tuple(event[name] for name in ("src_ip", "src_port", "dest_ip", "dest_port"))
+            found[(*key, event["darkflow"]["t0_ns"])] = event["darkflow"]
+    return found
+
+
+def write(path: Path, packets: list[tuple[int, bytes]]) -> Path:
+    """A capture of Ethernet frames."""
+    path.write_bytes(Pcap(nano=True).file(packets))
+    return path
+
+
+def pace(tmp_path: Path) -> Path:
+    """Flows of every kind, over IPv4 and IPv6, with VLAN tags and without, in 3 s."""
+    packets: list[tuple[int, bytes]] = []
+    for number in range(60):
+        t, tags = number * 50 * MS, [[], [(0x8100, 5)], [(0x88A8, 7), (0x8100, 5)]][number % 3]
+        ends = ("2001:db8::1", 1000 + number, "2001:db8:1::2", 22)
+        flow = Flow(*ends) if number % 2 else Flow(orig_port=1000 + number)
+        router = "2001:db8::fe" if number % 2 else "203.0.113.254"
+        packets.append((t, ethernet(flow.syn(options=LINUX_OPTIONS), tags)))
+        answer = [b"", flow.answer(), flow.reset(), icmp_error(router, flow.syn()), b"", b""]
+        if answer[number % 6]:
+            packets.append((t + 10 * MS, ethernet(answer[number % 6], tags)))
+        if number % 5 == 0:
+            packets.append((t + 20 * MS, ethernet(flow.syn(), tags)))
+    return write(tmp_path / "pace.pcap", sorted(packets))
+
+
+def test_live_is_what_the_file_says(link: Wire, tmp_path: Path) -> None:
+    beside = tmp_path / "beside.pcap"
+    command = ["tcpdump", "-q", "-i", "w1", "--time-stamp-precision=nano", "-U", "-w", str(beside)]
+    tcpdump = link.start(*command, log=subprocess.PIPE)
+    sensor = SensorProcess(link, tmp_path)
+    assert tcpdump.stderr is not None
+    assert any(b"listening" in line for line in tcpdump.stderr)
+    for capture in (pace(tmp_path), EXAMPLE):
+        link.replay(capture)
+    time.sleep(5.5)
+    status, took_s = sensor.end(signal.SIGTERM)
+    tcpdump.terminate()
+    tcpdump.wait(10)
+    assert (status, took_s < 2) == (0, True)
+    lines = tmp_path / "file.jsonl"
+    done = darkflow("analyze", str(beside), "--json", "--events", str(lines))
+    live, file = dark(sensor.lines), dark(lines.read_text().splitlines())
+    assert len(file) > 1800
+    assert live.keys() == file.keys()
+    assert live == file
+    document = json.loads(done.stdout)
+    assert f"dark={document['dark']} " in sensor.log
+    assert f"answered={document['answered']} refused={document['refused']} " in sensor.log
+    assert "dropped_ring=0 dropped_queue=0 dropped_table=0 clamped=0" in sensor.log
+
+
+def test_the_verdict_comes_at_t_though_the_link_is_silent(link: Wire, tmp_path: Path) -> None:
+    sensor = SensorProcess(link, tmp_path, "--hold", "1s")
+    link.replay(write(tmp_path / "one.pcap", [(0, ethernet(Flow().syn()))]))
+    sensor.wait_for(lambda: len(sensor.lines) == 1)
+    late_ns = time.time_ns() - json.loads(sensor.lines[0])["darkflow"]["verdict_ns"]
+    sensor.end(signal.SIGTERM)
+    # 50 ms are allowed; the rest is for the test, which looks every 10 ms on a busy machine.
+    assert 0 < late_ns < 90 * MS
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_it_ends_at_once_and_says_what_is_undecided(
+    link: Wire, tmp_path: Path, number: int
+) -> None:
+    sensor = SensorProcess(link, tmp_path, "--stats", "100ms")
+    link.replay(write(tmp_path / "one.pcap", [(0, ethernet(Flow().syn()))]))
+    sensor.wait_for(lambda: "attempts=1 " in sensor.log)
+    status, took_s = sensor.end(number)
+    assert status == 0
+    assert took_s < 2
+    assert "undecided=1 " in sensor.log.splitlines()[-1]
+
+
+def test_hangup_goes_on_in_a_new_file(link: Wire, tmp_path: Path) -> None:
+    sensor = SensorProcess(link, tmp_path, "--hold", "200ms")
+    link.replay(write(tmp_path / "one.pcap", [(0, ethernet(Flow(orig_port=1).syn()))]))
+    sensor.wait_for(lambda: len(sensor.lines) == 1)
+    moved = sensor.events.rename(tmp_path / "moved.jsonl")
+    sensor.process.send_signal(signal.SIGHUP)
+    sensor.wait_for(lambda: "reopened" in sensor.log)
+    link.replay(write(tmp_path / "two.pcap", [(0, ethernet(Flow(orig_port=2).syn()))]))
+    sensor.wait_for(lambda: len(sensor.lines) == 1)
+    sensor.end(signal.SIGTERM)
+    assert json.loads(moved.read_text())["src_port"] == 1
+    assert json.loads(sensor.lines[0])["src_port"] == 2
+
+
+def test_an_interface_that_goes_and_comes_back(link: Wire, tmp_path: Path) -> None:
+    sensor = SensorProcess(link, tmp_path, "--hold", "200ms")
+    link.cut()
+    sensor.wait_for(lambda: "interface w1 has gone" in sensor.log)
+    link.connect()
+    sensor.wait_for(lambda: "interface w1 is back" in sensor.log)
+    link.replay(write(tmp_path / "one.pcap", [(0, ethernet(Flow().syn()))]))
+    sensor.wait_for(lambda: len(sensor.lines) == 1)
+    assert sensor.end(signal.SIGTERM)[0] == 0
+
+
+def test_a_mirror_of_one_direction_is_said(link: Wire, tmp_path: Path) -> None:
+    syns = [(n * MS, ethernet(Flow(orig_port=n + 1).syn())) for n in range(120)]
+    sensor = SensorProcess(link, tmp_path, "--stats", "200ms", "--hold", "300ms")
+    link.replay(write(tmp_path / "half.pcap", syns))
+    sensor.wait_for(lambda: "only one direction" in sensor.log)
+    sensor.end(signal.SIGTERM)
+    assert sensor.log.count("only one direction") == 1
+
+
+def test_tunnels_and_dark_pcap(link: Wire, tmp_path: Path) -> None:
+    inner = ethernet(Flow().syn())
+    vxlan = bytes.fromhex("0800000000002a00") + inner
+    datagram = struct.pack("!HHHH", 50000, 4789, 8 + len(vxlan), 0) + vxlan
+    frame = ethernet(ip("192.0.2.1", "192.0.2.2", 17, datagram))
+    out = tmp_path / "dark.pcap"
+    sensor = SensorProcess(link, tmp_path, "--hold", "200ms", "--decap", "--dark-pcap", str(out))
+    link.replay(write(tmp_path / "one.pcap", [(0, frame)]))
+    sensor.wait_for(lambda: len(sensor.lines) == 1)
+    sensor.end(signal.SIGTERM)
+    assert out.read_bytes()[40:] == frame
+
+
+def test_what_cannot_be_watched_is_one_line() -> None:
+    if os.geteuid() != 0:
+        done = darkflow("sensor", "-i", "lo")
+        assert "CAP_NET_RAW" in done.stderr
+    else:
+        done = darkflow("sensor", "-i", "nosuch0")
+        assert "nosuch0" in done.stderr
+    assert done.returncode == 2
+    assert len(done.stderr.splitlines()) == 1
+    assert darkflow("sensor").returncode == 2

@@ -1,0 +1,43 @@
+"""Stages and sinks as the options ask for them."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from darkflow.commands.wiring import Wiring
+from darkflow.config import SETTINGS
+from darkflow.flow.networks import Networks
+from darkflow.sinks.summary import Summary
+
+
+def wired(live: bool = False, **options: Any) -> Wiring:
+    """With every setting at its default."""
+    settings = {s.name: s.parse(s.default) if s.default is not None else None for s in SETTINGS}
+    given = {"events": None, "events_at": "auto", "dark_pcap": None, **options}
+    return Wiring(argparse.Namespace(**given), settings, live)
+
+
+def test_outputs_are_opened_only_when_asked_for(tmp_path: Path) -> None:
+    none = wired()
+    assert (none.event_file, none.dark_pcap) == (None, None)
+    both = wired(events=str(tmp_path / "e"), dark_pcap=str(tmp_path / "d"))
+    pipeline = both.pipeline(Summary(both.networks), 0)
+    assert [sink.name for sink in pipeline.sinks] == [
+        "the summary", f"events to {tmp_path / 'e'}", f"dark SYNs to {tmp_path / 'd'}",
+    ]  # fmt: skip
+    pipeline.finish(0)
+    assert (tmp_path / "d").stat().st_size == 24
+
+
+def test_an_output_that_cannot_be_opened_is_said_before_the_work(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        wired(events=str(tmp_path / "missing" / "e"))
+
+
+def test_every_run_has_a_seed_of_its_own() -> None:
+    assert wired().seed != wired().seed
+    assert isinstance(wired().networks, Networks)

@@ -1,0 +1,120 @@
+"""A wire between two network namespaces, with nobody else on it: for tests of live capture."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from shutil import which
+from typing import IO
+
+from running import DARKFLOW
+
+QUIET = "net.ipv6.conf.all.disable_ipv6=1"
+
+
+def cannot() -> str | None:
+    """Why there can be no wire here, or None."""
+    if os.geteuid() != 0:
+        return "network namespaces need root"
+    missing = [name for name in ("ip", "tcpreplay", "tcpdump", "sysctl") if which(name) is None]
+    return f"{', '.join(missing)} missing" if missing else None
+
+
+class Wire:
+    """Two namespaces and a veth pair: `near` sends, on `far` is listened."""
+
+    def __init__(self, name: str) -> None:
+        self.near, self.far = f"{name}-near", f"{name}-far"
+        self._started: list[subprocess.Popen[bytes]] = []
+
+    def inside(self, namespace: str, *argv: str) -> list[str]:
+        """The command that runs another one in a namespace."""
+        return ["ip", "netns", "exec", namespace, *argv]
+
+    def start(self, *argv: str, log: IO[bytes] | int) -> subprocess.Popen[bytes]:
+        """Start a program at the far end; it ends with the wire at the latest."""
+        process = subprocess.Popen(self.inside(self.far, *argv), stderr=log)
+        self._started.append(process)
+        return process
+
+    def end_all(self) -> None:
+        """End what still runs."""
+        for process in self._started:
+            if process.poll() is None:
+                process.kill()
+                process.wait(10)
+
+    def run(self, *argv: str) -> None:
+        """Run a command to its end; it must succeed."""
+        subprocess.run(argv, check=True, capture_output=True, timeout=60)
+
+    def connect(self) -> None:
+        """Lay the wire; IPv6 is off, so that the kernels themselves say nothing on it."""
+        self.run("ip", "link", "add", "w0", "netns", self.near, "type", "veth",
+                 "peer", "name", "w1", "netns", self.far)  # fmt: skip
+        for namespace, device in ((self.near, "w0"), (self.far, "w1")):
+            self.run(*self.inside(namespace, "sysctl", "-qw", QUIET))
+            self.run("ip", "-n", namespace, "link", "set", device, "up", "mtu", "65000")
+
+    def cut(self) -> None:
+        """Take the wire away, with both its ends."""
+        self.run("ip", "-n", self.near, "link", "del", "w0")
+
+    def replay(self, capture: Path, *options: str) -> None:
+        """Send a capture from the near end."""
+        self.run(*self.inside(self.near, "tcpreplay", "-q", *options, "-i", "w0", str(capture)))
+
+
+@contextmanager
+def wire() -> Iterator[Wire]:
+    """A wire that is gone afterwards, whatever happens."""
+    made = Wire(f"darkflow-test-{os.getpid()}")
+    for namespace in (made.near, made.far):
+        made.run("ip", "netns", "add", namespace)
+    try:
+        made.connect()
+        yield made
+    finally:
+        made.end_all()
+        for namespace in (made.near, made.far):
+            subprocess.run(["ip", "netns", "del", namespace], check=False)
+
+
+class SensorProcess:
+    """A running `darkflow sensor` at the far end of a wire."""
+
+    def __init__(self, link: Wire, folder: Path, *options: str) -> None:
+        self.events = folder / "events.jsonl"
+        self._log = folder / "log"
+        argv = [str(DARKFLOW), "sensor", "-i", "w1", "--events", str(self.events), *options]
+        with self._log.open("wb") as log:
+            self.process = link.start(*argv, log=log)
+        self.wait_for(lambda: "watching" in self.log)
+
+    @property
+    def log(self) -> str:
+        """What it has logged."""
+        return self._log.read_text()
+
+    @property
+    def lines(self) -> list[str]:
+        """Event lines so far."""
+        return self.events.read_text().splitlines() if self.events.exists() else []
+
+    def wait_for(self, there: Callable[[], bool], limit_s: float = 20) -> None:
+        """Wait until it is so; fail when it does not become so."""
+        end = time.monotonic() + limit_s
+        while not there():
+            assert time.monotonic() < end, f"nothing came of it; the log: {self.log}"
+            assert self.process.poll() is None, f"it has ended: {self.log}"
+            time.sleep(0.01)
+
+    def end(self, number: int) -> tuple[int, float]:
+        """Send a signal and wait for the end: (exit status, seconds)."""
+        began = time.monotonic()
+        self.process.send_signal(number)
+        return self.process.wait(20), time.monotonic() - began
