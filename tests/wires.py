@@ -105,6 +105,12 @@ class SensorProcess:
         """Event lines so far."""
         return self.events.read_text().splitlines() if self.events.exists() else []
 
+    @property
+    def cpu_s(self) -> float:
+        """CPU seconds so far."""
+        ticks = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(ticks[11]) + int(ticks[12])) / os.sysconf("SC_CLK_TCK")
+
     def wait_for(self, there: Callable[[], bool], limit_s: float = 20) -> None:
         """Wait until it is so; fail when it does not become so."""
         end = time.monotonic() + limit_s

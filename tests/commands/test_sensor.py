@@ -140,6 +140,21 @@ def test_an_interface_that_goes_and_comes_back(link: Wire, tmp_path: Path) -> No
     assert sensor.end(signal.SIGTERM)[0] == 0
 
 
+def test_an_interface_that_is_set_down_and_up(link: Wire, tmp_path: Path) -> None:
+    sensor = SensorProcess(link, tmp_path, "--hold", "200ms")
+    link.run("ip", "-n", link.far, "link", "set", "w1", "down")
+    sensor.wait_for(lambda: "interface w1: Network is down" in sensor.log)
+    before_s = sensor.cpu_s
+    time.sleep(1)
+    assert sensor.cpu_s - before_s < 0.5  # it waits, and does not spin
+    link.run("ip", "-n", link.far, "link", "set", "w1", "up")
+    link.run("ip", "-n", link.near, "link", "set", "w0", "up")
+    link.replay(write(tmp_path / "one.pcap", [(0, ethernet(Flow().syn()))]))
+    sensor.wait_for(lambda: len(sensor.lines) == 1)
+    assert sensor.log.count("Network is down") == 1
+    assert sensor.end(signal.SIGTERM)[0] == 0
+
+
 def test_a_mirror_of_one_direction_is_said(link: Wire, tmp_path: Path) -> None:
     syns = [(n * MS, ethernet(Flow(orig_port=n + 1).syn())) for n in range(120)]
     sensor = SensorProcess(link, tmp_path, "--stats", "200ms", "--hold", "300ms")

@@ -116,6 +116,10 @@ class Interface:
         except OSError:
             return True
 
+    def take_error(self) -> int:
+        """What has happened to the interface (ENETDOWN: it was set down), 0 for nothing."""
+        return self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+
     def take_drops(self) -> int:
         """Packets that found no room in the ring since the last call; the kernel counts anew."""
         counted = self._socket.getsockopt(SOL_PACKET, PACKET_STATISTICS, 12)

@@ -9,6 +9,7 @@ silent gets its verdict all the same.
 from __future__ import annotations
 
 import errno
+import os
 import select
 import time
 
@@ -98,9 +99,13 @@ class Live:
 
     def _wait(self) -> None:
         poll = select.poll()
-        for interface in self._open.values():
-            poll.register(interface.fileno(), select.POLLIN | select.POLLERR)
-        poll.poll(POLL_MS)
+        watched = {interface.fileno(): interface for interface in self._open.values()}
+        for number in watched:
+            poll.register(number, select.POLLIN | select.POLLERR)
+        for number, happened in poll.poll(POLL_MS):
+            # An error stays until it is asked for, and would end every wait at once.
+            if happened & select.POLLERR and (error := watched[number].take_error()):
+                self._report(f"interface {watched[number].name}: {os.strerror(error)}")
 
     def _check(self) -> None:
         """Once a second: interfaces that have gone are left out, and opened when they are back."""
