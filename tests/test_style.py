@@ -27,7 +27,12 @@ LAYERS = (
 # Words that a module without logic of its own has no test for: protocols, constants.
 NO_LOGIC = {"__init__", "source", "sink"}
 # Compiled containers, tested through what works on them.
-TESTED_THROUGH = {"batch": "test_engine", "kept": "test_dark_pcap"}
+TESTED_THROUGH = {
+    "batch": "test_engine",
+    "kept": "test_dark_pcap",
+    "derived": "test_lines",
+    "arrow": "test_columns",
+}
 
 
 def name_of(path: Path) -> str:

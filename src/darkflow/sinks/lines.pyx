@@ -1,16 +1,16 @@
 """Event rows to EVE-like JSON lines; the fields and their meaning are in fields.py."""
 
-import hashlib
-from binascii import b2a_base64
-from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport free, realloc
-from libc.string cimport memcmp, memcpy, strlen
 from darkflow.flow.batch cimport Events
-from darkflow.flow.hashing cimport siphash
 from darkflow.flow.layout cimport (
-    EVENT_DARK, EVENT_END, EVENT_LATE, KIND_ANSWER, attempt_t, be16, be32, event_t, key_of, tcp_at,
+    EVENT_LATE, KIND_ANSWER, attempt_t, be16, be32, event_t, key_of, tcp_at,
 )
 from darkflow.flow.networks cimport Networks
+from darkflow.sinks.derived cimport (
+    COMMUNITY_BYTES, address, community_id, direction_name, either, event_name, flow_id, number,
+    options_t, padded, read_options, text,
+)
 
 cdef extern from "<time.h>" nogil:
     ctypedef long time_t
@@ -18,65 +18,12 @@ cdef extern from "<time.h>" nogil:
         int tm_year, tm_mon, tm_mday, tm_hour, tm_min, tm_sec
     tm *gmtime_r(const time_t *when, tm *result)
 
-cdef extern from "<arpa/inet.h>" nogil:
-    const char *inet_ntop(int family, const void *address, char *text, uint32_t size)
-
 cdef enum:
     LINE_BYTES = 2048               # no line is longer: all its parts are bounded
-    AF_INET = 2
-    AF_INET6 = 10
-
-cdef const char *DIRECTION_NAMES[4]
-DIRECTION_NAMES[0] = b"inbound"
-DIRECTION_NAMES[1] = b"outbound"
-DIRECTION_NAMES[2] = b"internal"
-DIRECTION_NAMES[3] = b"transit"
-
-
-cdef inline char *text(char *p, const char *s) noexcept nogil:
-    cdef size_t size = strlen(s)
-    memcpy(p, s, size)
-    return p + size
-
-
-cdef inline const char *either(bint condition, const char *yes, const char *no) noexcept nogil:
-    return yes if condition else no
-
-
-cdef inline char *number(char *p, int64_t value) noexcept nogil:
-    cdef char digits[24]
-    cdef int at = 24
-    cdef uint64_t rest = <uint64_t>value
-    if value < 0:
-        p[0] = c"-"
-        p += 1
-        rest = 0 - rest
-    while True:
-        at -= 1
-        digits[at] = <char>(c"0" + rest % 10)
-        rest //= 10
-        if rest == 0:
-            break
-    memcpy(p, digits + at, 24 - at)
-    return p + 24 - at
-
-
-cdef inline char *padded(char *p, uint32_t value, int width) noexcept nogil:
-    cdef int i
-    for i in range(width - 1, -1, -1):
-        p[i] = <char>(c"0" + value % 10)
-        value //= 10
-    return p + width
 
 
 cdef inline char *field(char *p, const char *name, int64_t value) noexcept nogil:
     return number(text(p, name), value)
-
-
-cdef inline char *address(char *p, const uint8_t *bytes, uint8_t family) noexcept nogil:
-    """As RFC 5952 writes it."""
-    inet_ntop(AF_INET if family == 4 else AF_INET6, bytes, p, 48)
-    return p + strlen(p)
 
 
 cdef char *timestamp(char *p, int64_t t_ns, int digits) noexcept nogil:
@@ -103,60 +50,13 @@ cdef char *timestamp(char *p, int64_t t_ns, int digits) noexcept nogil:
 
 
 cdef char *options(char *p, const uint8_t *tcp, int size) noexcept nogil:
-    """Option kinds, MSS and window scale; what is cut off or malformed ends the list."""
-    cdef int at = 20
-    cdef int length
-    cdef int64_t mss = -1
-    cdef int64_t scale = -1
-    cdef uint8_t kind
-    p = text(p, b',"options":"')
-    while at < size:
-        kind = tcp[at]
-        length = 1
-        if kind > 1:
-            if at + 1 >= size or tcp[at + 1] < 2 or at + tcp[at + 1] > size:
-                break
-            length = tcp[at + 1]
-        if at > 20:
-            p = text(p, b"-")
-        p = number(p, kind)
-        if kind == 2 and length == 4:
-            mss = be16(tcp + at + 2)
-        elif kind == 3 and length == 3:
-            scale = tcp[at + 2]
-        if kind == 0:
-            break
-        at += length
+    cdef options_t found
+    read_options(tcp, size, &found)
+    p = text(text(p, b',"options":"'), found.kinds)
     p = text(p, b'","mss":')
-    p = number(p, mss) if mss >= 0 else text(p, b"null")
+    p = number(p, found.mss) if found.mss >= 0 else text(p, b"null")
     p = text(p, b',"wscale":')
-    return number(p, scale) if scale >= 0 else text(p, b"null")
-
-
-cdef uint64_t flow_id(const attempt_t *a) noexcept nogil:
-    """53 bits, so that every JSON reader keeps them; the key is public: it protects nothing."""
-    cdef uint64_t key[2]
-    key[0] = <uint64_t>a.t0_ns
-    key[1] = a.family
-    return siphash(key_of(a.head, a.family), 12 if a.family == 4 else 36, key) >> 11
-
-
-cdef int community_input(const attempt_t *a, uint8_t *out) noexcept nogil:
-    """What Community ID 1 hashes, the smaller end first: seed, addresses, protocol, ports."""
-    cdef const uint8_t *key = key_of(a.head, a.family)
-    cdef int size = 4 if a.family == 4 else 16
-    cdef int order = memcmp(key, key + size, size)
-    cdef bint turned = order > 0 or (
-        order == 0 and be16(key + 2 * size) > be16(key + 2 * size + 2)
-    )
-    out[0] = out[1] = 0
-    memcpy(out + 2, key + size if turned else key, size)
-    memcpy(out + 2 + size, key if turned else key + size, size)
-    out[2 + 2 * size] = 6
-    out[3 + 2 * size] = 0
-    memcpy(out + 4 + 2 * size, key + 2 * size + 2 if turned else key + 2 * size, 2)
-    memcpy(out + 6 + 2 * size, key + 2 * size if turned else key + 2 * size + 2, 2)
-    return 8 + 2 * size
+    return number(p, found.wscale) if found.wscale >= 0 else text(p, b"null")
 
 
 cdef class LineFormat:
@@ -189,27 +89,14 @@ cdef class LineFormat:
         cdef char *end
         for i in range(events.count):
             event = &events.events[i]
-            kind = self._line_type(event)
+            kind = event_name(event, self.at_verdict)
             if kind == NULL:
                 continue
             self._room(used + LINE_BYTES)
-            end = self._line(self.buffer + used, event, kind, self._community(&event.attempt))
+            end = self._line(self.buffer + used, event, kind)
             used = end - self.buffer
             self.lines += 1
         return self.buffer[:used] if used else b""
-
-    cdef const char *_line_type(self, const event_t *event) noexcept nogil:
-        if event.kind == EVENT_LATE:
-            return b"late_answer"
-        if not self.at_verdict and event.kind == EVENT_END:
-            return b"darkflow"
-        if not self.at_verdict:
-            return NULL
-        if event.kind == EVENT_DARK:
-            return b"darkflow"
-        if event.attempt.changed:
-            return b"darkflow_end"
-        return NULL
 
     cdef int _room(self, size_t size) except -1:
         cdef size_t capacity = self.capacity if self.capacity else 1 << 16
@@ -224,15 +111,8 @@ cdef class LineFormat:
             self.capacity = capacity
         return 0
 
-    cdef bytes _community(self, const attempt_t *a):
-        cdef uint8_t data[40]
-        cdef int size = community_input(a, data)
-        digest = hashlib.sha1((<const uint8_t *>data)[:size], usedforsecurity=False).digest()
-        return b2a_base64(digest, newline=False)
-
-    cdef char *_line(
-        self, char *p, const event_t *event, const char *kind, bytes community
-    ) except NULL:
+    cdef char *_line(self, char *p, const event_t *event, const char *kind) noexcept nogil:
+        cdef char community[COMMUNITY_BYTES]
         cdef const attempt_t *a = &event.attempt
         cdef const uint8_t *key = key_of(a.head, a.family)
         cdef int size = 4 if a.family == 4 else 16
@@ -242,13 +122,14 @@ cdef class LineFormat:
         p = timestamp(p, event.t_ns if late else a.t0_ns, event.digits)
         p = text(text(p, b'","event_type":"'), kind)
         p = field(p, b'","flow_id":', flow_id(a))
-        p = text(text(p, b',"community_id":"1:'), community)
+        community_id(a, community)
+        p = text(text(p, b',"community_id":"'), community)
         p = address(text(p, b'","src_ip":"'), key, a.family)
         p = field(p, b'","src_port":', be16(key + 2 * size))
         p = address(text(p, b',"dest_ip":"'), key + size, a.family)
         p = field(p, b'","dest_port":', be16(key + 2 * size + 2))
         p = text(p, b',"proto":"TCP","direction":"')
-        p = text(p, DIRECTION_NAMES[self.networks.direction(a)])
+        p = text(p, direction_name(self.networks.direction(a)))
         p = text(p, b'","conn_state":"')
         p = text(p, either(late, either(answered, b"S1", b"REJ"), b"S0"))
         p = text(p, b'","history":"S')
