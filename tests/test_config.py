@@ -114,6 +114,15 @@ def test_more_bytes_than_a_machine_has_are_refused(text: str) -> None:
         parse_bytes(text)
 
 
+def test_limits_of_a_store() -> None:
+    assert config.parse_days("36500") == 36_500
+    assert config.parse_store_bytes("1MiB") == 1 << 20
+    with pytest.raises(ValueError, match="more than 36500 days"):
+        config.parse_days("36501")
+    with pytest.raises(ValueError, match="less than 1 MiB"):
+        config.parse_store_bytes("1000KiB")
+
+
 @pytest.mark.parametrize(("text", "count"), [("1", 1), (" 12 ", 12), ("007", 7)])
 def test_counts(text: str, count: int) -> None:
     assert parse_count(text) == count
@@ -239,6 +248,8 @@ def test_defaults() -> None:
         "decap": (), "limit": None, "queue_size": 1 << 20, "flow_table_size": 1 << 20,
         "reorder_size": 1 << 18, "summary_size": 4_000_000, "frame_buffer": 256 << 20, "top": 10,
         "ring_size": 32 << 20, "stats": 60 * SECOND_NS,
+        "store_flush": 2 * SECOND_NS, "store_rows": 500_000, "store_days": 30,
+        "store_bytes": 10 << 30,
     }  # fmt: skip
 
 

@@ -23,6 +23,20 @@ examples:
   darkflow analyze in.pcap out.pcap --json --dark-pcap dark.pcap
 """
 
+QUERY_EXAMPLES = """\
+examples:
+  darkflow query --store /var/lib/darkflow \\
+    "SELECT dest_port, COUNT(*) AS flows FROM darkflows GROUP BY dest_port ORDER BY flows DESC LIMIT 10"
+  darkflow query --store /var/lib/darkflow --format csv \\
+    "SELECT timestamp, src_ip, dest_ip FROM darkflows WHERE dest_port = 23 AND day = '2026-03-01'"
+"""  # noqa: E501 (to be copied as it is)
+
+EXPORT_EXAMPLES = """\
+examples:
+  darkflow export --store /var/lib/darkflow --format jsonl --since 2h -o dark.jsonl
+  darkflow export --store /var/lib/darkflow --format zeek --since 7d | zeek-cut id.orig_h id.resp_p
+"""
+
 
 class HelpFormatter(argparse.RawDescriptionHelpFormatter):
     """argparse makes one for every option, and would import shutil only to ask for the width."""
@@ -80,6 +94,8 @@ def build_parser() -> Parser:
     fields.add_argument("--json", action="store_true", help="as one JSON document")
     fields.add_argument("--markdown", action="store_true", help="as the table of the docs")
     _add_sensor(commands)
+    _add_query(commands)
+    _add_export(commands)
     demo = commands.add_parser(
         "lab",
         help="scan a small internet of network namespaces and show what is dark in it (root)",
@@ -165,7 +181,57 @@ def _add_outputs(parser: argparse.ArgumentParser) -> None:
         " (default: auto: at the end for files, at the verdict for a pipe)",
     )
     parser.add_argument(
+        "--store", metavar="DIR", help="append events and the run's counters to the store in DIR"
+    )
+    parser.add_argument(
         "--dark-pcap", metavar="FILE", help="write the SYN frames of dark flows as a pcap"
+    )
+
+
+def _add_query(commands: argparse._SubParsersAction[Parser]) -> None:
+    query = commands.add_parser(
+        "query",
+        help="ask a store in SQL",
+        description="Runs a SELECT over a store's tables: darkflows, late_answers and stats.",
+        epilog=QUERY_EXAMPLES,
+        formatter_class=HelpFormatter,
+        allow_abbrev=False,
+    )
+    query.add_argument("sql", metavar="SQL", help="the query")
+    query.add_argument("--store", metavar="DIR", required=True, help="the store")
+    query.add_argument(
+        "--format",
+        choices=("table", "csv", "jsonl", "json"),
+        default="table",
+        help="how the result is printed (default: table)",
+    )
+
+
+def _add_export(commands: argparse._SubParsersAction[Parser]) -> None:
+    export = commands.add_parser(
+        "export",
+        help="write rows of a store for other programs",
+        description="Writes a table of a store as Parquet, CSV, JSON lines (as --events writes"
+        " them) or as Zeek's conn.log.",
+        epilog=EXPORT_EXAMPLES,
+        formatter_class=HelpFormatter,
+        allow_abbrev=False,
+    )
+    export.add_argument("--store", metavar="DIR", required=True, help="the store")
+    export.add_argument(
+        "--format", choices=("parquet", "csv", "jsonl", "zeek"), required=True, help="as what"
+    )
+    export.add_argument(
+        "--table",
+        choices=("darkflows", "late_answers", "stats"),
+        default="darkflows",
+        help="which rows (default: darkflows)",
+    )
+    when = "RFC 3339 as 2026-03-01T10:00:00Z, or an age as 2h, 7d"
+    export.add_argument("--since", metavar="WHEN", help=f"only from this time on: {when}")
+    export.add_argument("--until", metavar="WHEN", help="only before this time")
+    export.add_argument(
+        "-o", "--output", metavar="FILE", default="-", help="where to (default: -, standard output)"
     )
 
 
@@ -209,6 +275,10 @@ def main(argv: list[str]) -> int:
         from darkflow.commands.lab import lab_command
 
         return lab_command(options, main)
+    if options.command in ("query", "export"):
+        return _stored(options)
+    if options.store:
+        _need_store_packages()
     if options.command == "sensor":
         from darkflow.commands.sensor import sensor_command
 
@@ -216,6 +286,25 @@ def main(argv: list[str]) -> int:
     from darkflow.commands.analyze import analyze_command
 
     return analyze_command(options, parse_settings(options))
+
+
+def _need_store_packages() -> None:
+    """They are large, so that not everybody has them."""
+    from importlib.util import find_spec
+
+    if not (find_spec("deltalake") and find_spec("polars")):
+        fail("the store needs deltalake and polars: pip install 'darkflow[store]'")
+
+
+def _stored(options: argparse.Namespace) -> int:
+    _need_store_packages()
+    if options.command == "query":
+        from darkflow.commands.query import query_command
+
+        return query_command(options)
+    from darkflow.commands.export import export_command
+
+    return export_command(options)
 
 
 def entry() -> None:

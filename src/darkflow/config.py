@@ -95,6 +95,22 @@ def parse_size(text: str) -> int:
     return size
 
 
+def parse_days(text: str) -> int:
+    """A number of days: 1 to 36500."""
+    days = parse_count(text)
+    if days > 36_500:
+        raise ValueError(f"{text!r} is more than 36500 days")
+    return days
+
+
+def parse_store_bytes(text: str) -> int:
+    """A number of bytes that a store can do with: at least 1 MiB."""
+    size_bytes = parse_bytes(text)
+    if size_bytes < 1 << 20:
+        raise ValueError(f"{text!r} is less than 1 MiB")
+    return size_bytes
+
+
 def parse_tunnels(text: str) -> tuple[str, ...]:
     """Names of tunnels from a comma-separated list, or "all"."""
     names = tuple(name.strip() for name in text.split(",") if name.strip())
@@ -222,6 +238,25 @@ SETTINGS: tuple[Setting, ...] = (
     Setting(
         "stats", ("--stats",), "60s", "time", "how often a line on the state is logged",
         parse_positive_time,
+    ),
+    Setting(
+        "store_flush", ("--store-flush",), "2s", "time",
+        "how long rows for --store may wait in memory; 100,000 of them are written at once",
+        parse_positive_time,
+    ),
+    Setting(
+        "store_rows", ("--store-rows",), "500000", "rows",
+        "rows that may wait while the store cannot be written; those beyond them are counted and"
+        " lost", parse_size,
+    ),
+    Setting(
+        "store_days", ("--store-days",), "30", "days",
+        "days that stay in the store, counted back from today, or from its newest day if that is"
+        " earlier", parse_days,
+    ),
+    Setting(
+        "store_bytes", ("--store-bytes",), "10GiB", "bytes",
+        "size of the store; the oldest days go first", parse_store_bytes,
     ),
 )  # fmt: skip
 

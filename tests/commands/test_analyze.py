@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import struct
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from flow.test_engine import frame, syn
-from running import darkflow
+from running import DARKFLOW, darkflow
 
 SECOND_NS = 1_000_000_000
 EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "lab.pcap"
@@ -88,3 +90,60 @@ def test_little_room_to_reorder_loses_nothing_of_an_ordered_capture(sizes: tuple
     assert {k: small[k] for k in ("dark", "answered", "refused")} == {
         "dark": 1813, "answered": 84, "refused": 36,
     }  # fmt: skip
+
+
+# ---- the store ------------------------------------------------------------------------------
+
+
+def test_several_runs_append_to_a_store(tmp_path: Path) -> None:
+    store = str(tmp_path / "store")
+    for _ in range(2):
+        document = analyzed(str(EXAMPLE), "--store", store)
+        assert document["dropped"]["store"] == 0
+    query = "SELECT run, dark, dropped_store FROM stats"
+    found = json.loads(darkflow("query", "--store", store, "--format", "json", query).stdout)
+    assert [(row["dark"], row["dropped_store"]) for row in found] == [(1813, 0), (1813, 0)]
+    assert len({row["run"] for row in found}) == 2
+    query = "SELECT flow_id, COUNT(*) AS n FROM darkflows GROUP BY flow_id"
+    found = json.loads(darkflow("query", "--store", store, "--format", "json", query).stdout)
+    assert {row["n"] for row in found} == {2}
+
+
+def test_what_retention_removes_is_said(tmp_path: Path) -> None:
+    path = write_pcap(tmp_path / "old.pcap", [syn(0), syn(100 * SECOND_NS, 4)])
+    store = str(tmp_path / "store")
+    assert darkflow("analyze", str(path), "--store", store).stderr == ""
+    done = darkflow("analyze", str(EXAMPLE), "--store", store)
+    assert done.returncode == 0
+    assert "removed 1 day before" in done.stderr
+    assert "--store-days" in done.stderr
+
+
+def test_a_store_that_cannot_be_made_gets_one_line_and_status_2(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    done = darkflow("analyze", str(EXAMPLE), "--store", str(tmp_path / "file"))
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == f"darkflow: cannot write {tmp_path / 'file'}: File exists\n"
+
+
+@pytest.mark.parametrize("words", ["--help", "analyze --json FILE", "query --help"])
+def test_what_needs_no_store_does_not_load_its_packages(words: str) -> None:
+    program = (
+        "import sys; from darkflow.cli import main\n"
+        "try: main(sys.argv[1:])\n"
+        "except SystemExit: pass\n"
+        "print({'deltalake', 'polars', 'pyarrow'} & set(sys.modules), file=sys.stderr)"
+    )
+    arguments = words.replace("FILE", str(EXAMPLE)).split()
+    done = subprocess.run(
+        [sys.executable, "-c", program, *arguments], capture_output=True, text=True, check=True
+    )
+    assert done.stderr == "set()\n"
+
+
+def test_events_whose_reader_has_gone_are_stored_all_the_same(tmp_path: Path) -> None:
+    command = f"{DARKFLOW} analyze {EXAMPLE} --events - --store {tmp_path / 's'} | head -1"
+    subprocess.run(["bash", "-c", command], capture_output=True, check=True)
+    query = "SELECT COUNT(*) AS n FROM darkflows"
+    found = darkflow("query", "--store", str(tmp_path / "s"), "--format", "json", query)
+    assert json.loads(found.stdout)[0]["n"] > 0

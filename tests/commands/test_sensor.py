@@ -92,6 +92,24 @@ def test_live_is_what_the_file_says(link: Wire, tmp_path: Path) -> None:
     assert "dropped_ring=0 dropped_queue=0 dropped_table=0 clamped=0" in sensor.log
 
 
+def test_the_store_gets_what_the_lines_say_and_the_state(link: Wire, tmp_path: Path) -> None:
+    store = str(tmp_path / "store")
+    words = ("--hold", "1s", "--store", store, "--store-flush", "100ms", "--stats", "500ms")
+    sensor = SensorProcess(link, tmp_path, *words)
+    link.replay(write(tmp_path / "one.pcap", [(0, ethernet(Flow().syn()))]))
+    sensor.wait_for(lambda: len(sensor.lines) == 1)
+    query = ("query", "--store", store, "--format", "json")
+    sensor.wait_for(lambda: darkflow(*query, "SELECT 1 FROM darkflows").stdout != "[]\n")
+    exported = darkflow("export", "--store", store, "--format", "jsonl").stdout
+    assert [json.loads(line) for line in exported.splitlines()] == [json.loads(sensor.lines[0])]
+    status, took_s = sensor.end(signal.SIGTERM)
+    assert (status, took_s < 2) == (0, True)
+    found = json.loads(darkflow(*query, "SELECT dark, dropped_store FROM stats").stdout)
+    assert len(found) >= 2
+    assert found[-1]["dropped_store"] == 0
+    assert max(row["dark"] for row in found) == 1
+
+
 def test_the_verdict_comes_at_t_though_the_link_is_silent(link: Wire, tmp_path: Path) -> None:
     sensor = SensorProcess(link, tmp_path, "--hold", "1s")
     link.replay(write(tmp_path / "one.pcap", [(0, ethernet(Flow().syn()))]))

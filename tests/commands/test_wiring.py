@@ -17,13 +17,13 @@ from darkflow.sinks.summary import Summary
 def wired(live: bool = False, **options: Any) -> Wiring:
     """With every setting at its default."""
     settings = {s.name: s.parse(s.default) if s.default is not None else None for s in SETTINGS}
-    given = {"events": None, "events_at": "auto", "dark_pcap": None, **options}
+    given = {"events": None, "events_at": "auto", "dark_pcap": None, "store": None, **options}
     return Wiring(argparse.Namespace(**given), settings, live)
 
 
 def test_outputs_are_opened_only_when_asked_for(tmp_path: Path) -> None:
     none = wired()
-    assert (none.event_file, none.dark_pcap) == (None, None)
+    assert (none.event_file, none.dark_pcap, none.store) == (None, None, None)
     both = wired(events=str(tmp_path / "e"), dark_pcap=str(tmp_path / "d"))
     pipeline = both.pipeline(Summary(both.networks), 0)
     assert [sink.name for sink in pipeline.sinks] == [
@@ -31,6 +31,16 @@ def test_outputs_are_opened_only_when_asked_for(tmp_path: Path) -> None:
     ]  # fmt: skip
     pipeline.finish(0)
     assert (tmp_path / "d").stat().st_size == 24
+
+
+def test_a_store_is_one_of_the_sinks(tmp_path: Path) -> None:
+    stored = wired(store=str(tmp_path))
+    pipeline = stored.pipeline(Summary(stored.networks), 0)
+    assert [sink.name for sink in pipeline.sinks] == ["the summary", f"store {tmp_path}"]
+    pipeline.finish(0)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "darkflows", "late_answers", "stats",
+    ]  # fmt: skip
 
 
 def test_an_output_that_cannot_be_opened_is_said_before_the_work(tmp_path: Path) -> None:

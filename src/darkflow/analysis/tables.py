@@ -15,6 +15,7 @@ DROPPED = {
     "table": "dark flows beyond the flow table: later SYNs count anew (raise --flow-table-size)",
     "frames": "SYN frames not kept for --dark-pcap (raise --frame-buffer)",
     "summary": "entries beyond the summary: distinct counts are low (raise --summary-size)",
+    "store": "rows not stored: --store could not be written",
     "clamped": "packets later than --reorder: judged at a later time than their own",
 }
 UNDECODED = {

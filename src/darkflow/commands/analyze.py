@@ -89,8 +89,24 @@ class Run:
         self.source = source
         wired = Wiring(options, settings, source.live)
         self.dark_pcap = wired.dark_pcap
+        self.store = wired.store
+        if self.store is not None:
+            self.store.at_close = self._add_stats
         self.summary = Summary(wired.networks, wired.seed, settings["summary_size"])
         self.pipeline = wired.pipeline(self.summary, settings["reorder"])
+
+    def _add_stats(self) -> None:
+        """One row of `stats`, when the engine has judged everything."""
+        from darkflow.analysis.stats import stats
+
+        if self.store is not None and self.pipeline.decoder.counters["packets"]:
+            values = stats(self.pipeline) | {
+                "disorder_ns": self.source.disorder_ns,
+                "clamped": self.source.clamped + self.pipeline.order.clamped,
+                "dropped_summary": self.summary.dropped,
+                "dropped_store": self.store.dropped,
+            }
+            self.store.add_stats(values, self.source.now_ns)
 
     def run(self) -> int:
         """Read, judge, print; the exit status."""
@@ -101,8 +117,12 @@ class Run:
 
             shown = WithProgress(self.source)
         stoppable = Interruptible(shown)
-        self.pipeline.run(stoppable)
-        self.pipeline.finish(self.source.now_ns)
+        try:
+            self.pipeline.run(stoppable)
+            self.pipeline.finish(self.source.now_ns)
+        finally:
+            if self.store is not None:
+                self.store.close()
         document = result(
             self.pipeline,
             self.source,
@@ -110,9 +130,17 @@ class Run:
             time.perf_counter() - began,
             self.settings["top"],
         )
+        if self.store is not None:
+            document["dropped"]["store"] = self.store.dropped
         self._print(document)
         troubles = self._troubles(document)
-        for line in (*self.source.remarks, *troubles):
+        remarks = [*self.source.remarks]
+        if self.store is not None:
+            remarks += [
+                f"{self.store.name}: removed {what} (--store-days, --store-bytes)"
+                for what in self.store.housekeeping.removed
+            ]
+        for line in (*remarks, *troubles):
             complain(line)
         if stoppable.signal is not None:
             return 128 + stoppable.signal
@@ -148,5 +176,10 @@ class Run:
             lines.append(
                 f"{self.dark_pcap.not_written} SYN frames of another link type or precision were"
                 " not written: standard output can carry only one"
+            )
+        if self.store is not None and self.store.dropped:
+            lines.append(
+                f"{self.store.dropped} rows could not be written to the {self.store.name}:"
+                f" {self.store.trouble or 'it was too slow'}"
             )
         return lines

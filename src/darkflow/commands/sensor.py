@@ -68,6 +68,9 @@ class Sensor:
         self.source = source
         self.wired = wired
         self.pipeline = wired.pipeline(self, 0)
+        if wired.store is not None:
+            wired.store.say = lambda line: log("warning", line)
+            wired.store.at_close = self._add_stats
         self._every_ns = settings["stats"]
         self._next_ns = time.monotonic_ns() + self._every_ns
         self._ring_dropped = 0
@@ -97,10 +100,23 @@ class Sensor:
         if time.monotonic_ns() >= self._next_ns:
             self._next_ns += self._every_ns
             self._report("state")
+            self._add_stats()
             self._look_at_mirror()
 
     def close(self) -> None:
         """Nothing is left to do."""
+
+    def _add_stats(self) -> None:
+        """One row of the store's table `stats`."""
+        from darkflow.analysis.stats import stats
+
+        if self.wired.store is not None:
+            values = stats(self.pipeline)
+            values["dropped_ring"] = sum(self.source.dropped_ring.values())
+            values["dropped_store"] = self.wired.store.dropped
+            # Before the first packet the network has no time.
+            t_ns = self.source.now_ns if self.source.now_ns > 0 else time.time_ns()
+            self.wired.store.add_stats(values, t_ns)
 
     def _on_hangup(self, number: int, frame: FrameType | None) -> None:
         del number, frame
@@ -124,6 +140,7 @@ class Sensor:
             dropped_queue=counts["dropped_queue"],
             dropped_table=counts["dropped_table"],
             clamped=self.pipeline.order.clamped,
+            dropped_store=self.wired.store.dropped if self.wired.store is not None else 0,
         )
         if sum(dropped.values()) > self._ring_dropped:
             log("warning", "packets were lost in the ring: raise --ring-size", **dropped)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from darkflow.sinks.dark_pcap import DarkPcap
     from darkflow.sinks.event_file import EventFile
     from darkflow.sinks.sink import Sink
+    from darkflow.sinks.store import Store
 
 
 class Wiring:
@@ -34,6 +35,8 @@ class Wiring:
         self.networks = Networks.everything() if cidrs is None else Networks(cidrs[1], cidrs[2])
         self.event_file: EventFile | None = None
         self.dark_pcap: DarkPcap | None = None
+        self.store: Store | None = None
+        self._at_verdict = options.events_at == "verdict" or (options.events_at == "auto" and live)
         self._kept = KeptFrames(settings["frame_buffer"]) if options.dark_pcap else None
         if options.events:
             self.event_file = self._open_events(options, live)
@@ -41,14 +44,29 @@ class Wiring:
             from darkflow.sinks.dark_pcap import DarkPcap
 
             self.dark_pcap = DarkPcap(options.dark_pcap, self._kept, live)
+        if options.store:
+            self.store = self._open_store(options.store, live)
 
     def _open_events(self, options: argparse.Namespace, live: bool) -> EventFile:
         from darkflow.sinks.event_file import EventFile
         from darkflow.sinks.lines import LineFormat
 
-        at_verdict = options.events_at == "verdict" or (options.events_at == "auto" and live)
-        lines = LineFormat(self.networks, self.settings["hold"], at_verdict)
+        lines = LineFormat(self.networks, self.settings["hold"], self._at_verdict)
         return EventFile(options.events, lines, live)
+
+    def _open_store(self, folder: str, live: bool) -> Store:
+        from darkflow.sinks.columns import Columns
+        from darkflow.sinks.store import Limits, Store
+
+        limits = Limits(
+            self.settings["store_flush"] / 1e9,
+            self.settings["store_rows"],
+            self.settings["store_days"],
+            self.settings["store_bytes"],
+        )
+        columns = Columns(self.networks, self.settings["hold"], self._at_verdict)
+        # Captures can wait for a slow disk; what is live must not be made to.
+        return Store(folder, columns, limits, patient=not live)
 
     def pipeline(self, first: Sink, reorder_ns: int) -> Pipeline:
         """The stages with all sinks, `first` before the others."""
@@ -56,5 +74,6 @@ class Wiring:
         sizes = (settings["queue_size"], settings["flow_table_size"])
         engine = Engine(settings["hold"], settings["idle"], sizes, self.seed, self._kept)
         order = Reorder(reorder_ns, settings["reorder_size"])
-        sinks = [sink for sink in (first, self.event_file, self.dark_pcap) if sink is not None]
+        outputs = (first, self.event_file, self.store, self.dark_pcap)
+        sinks = [sink for sink in outputs if sink is not None]
         return Pipeline(Decoder(settings["decap"], self._kept), order, engine, sinks)

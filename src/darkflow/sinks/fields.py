@@ -1,4 +1,4 @@
-"""The fields of the events, each once: the JSON lines, `darkflow fields` and the docs follow it."""
+"""The fields of the events, each once: lines, store, `darkflow fields` and the docs follow it."""
 
 from __future__ import annotations
 
@@ -67,6 +67,35 @@ FIELDS: tuple[Field, ...] = (
     Field("late_answer.delay_ns", "integer", "ns", "from the first SYN to the late answer",
           ("late_answer",)),
 )  # fmt: skip
+
+
+TABLES = {"darkflows": "darkflow", "late_answers": "late_answer"}
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of the store: name, type, the field's path in the lines ("": it has none)."""
+
+    name: str
+    type: str
+    field: str
+
+
+# What the lines do not need: how many of the time's decimals are known, and the partition.
+STORE_COLUMNS = (Column("timestamp_digits", "integer", ""), Column("day", "date", ""))
+
+
+def columns_of(table: str) -> tuple[Column, ...]:
+    """The columns of a table of events, in the order of its fields."""
+    columns = []
+    for field in FIELDS:
+        if TABLES[table] in field.events and not field.type.startswith("object"):
+            name = field.name.removeprefix("darkflow.").removeprefix("late_answer.")
+            kind = field.type.removesuffix(" or null")
+            if field.name == "timestamp":
+                kind = "timestamp"
+            columns.append(Column(name.replace(".", "_"), kind, field.name))
+    return (*columns, *STORE_COLUMNS)
 
 
 def as_markdown() -> str:

@@ -1,0 +1,16 @@
+from collections.abc import Sequence
+from typing import Any
+
+FORMATS: dict[str, tuple[bytes, int]]
+
+class Rows:
+    """Columns of (name, type); types: the keys of FORMATS. `count` rows are whole."""
+
+    count: int
+    width: int
+    def __init__(self, columns: Sequence[tuple[str, str]]) -> None: ...
+    def __len__(self) -> int: ...
+    def __arrow_c_schema__(self) -> object:
+        """The columns' names and types."""
+    def __arrow_c_array__(self, requested_schema: Any = None) -> tuple[object, object]:
+        """(schema, array): the rows as one Arrow struct array; no row may be added after this."""

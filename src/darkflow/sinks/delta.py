@@ -1,0 +1,157 @@
+"""One table of the store on disk: Delta Lake, partitioned by day, every append whole or not there.
+
+Times of a log entry and of a file that no version needs any more are kept short: a sensor commits
+every other second, and readers need only what is newer than their own start.
+"""
+
+from __future__ import annotations
+
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+from deltalake import (
+    ColumnProperties,
+    CommitProperties,
+    DeltaTable,
+    Schema,
+    Transaction,
+    WriterProperties,
+    write_deltalake,
+)
+
+from darkflow.sinks.columns import Columns
+from darkflow.sinks.metrics import METRICS
+
+TABLES = ("darkflows", "late_answers", "stats")
+KEPT_HOURS = 1
+CONFIGURATION: dict[str, str | None] = {
+    "delta.checkpointInterval": "50",
+    "delta.logRetentionDuration": "interval 6 hours",
+    "delta.deletedFileRetentionDuration": f"interval {KEPT_HOURS} hours",
+    "delta.dataSkippingStatsColumns": "timestamp",
+}
+# A dictionary of values that hardly repeat costs time and room; times rise in small steps.
+_PLAIN = ColumnProperties(dictionary_enabled=False)
+_STEPS = ColumnProperties(dictionary_enabled=False, encoding="DELTA_BINARY_PACKED")
+WRITER = WriterProperties(
+    compression="ZSTD",
+    compression_level=1,
+    column_properties={
+        **dict.fromkeys(("flow_id", "community_id", "isn", "ip_id"), _PLAIN),
+        **dict.fromkeys(("timestamp", "t0_ns", "verdict_ns", "last_syn_ns"), _STEPS),
+    },
+)
+# A file that is at least this large is left alone; smaller ones are put together.
+WHOLE_BYTES = 4 << 20
+TARGET_BYTES = 32 << 20
+
+HISTOGRAM = pl.List(pl.Struct({"le": pl.Int64, "count": pl.Int64}))
+STATS_SCHEMA = pl.Schema(
+    {
+        "timestamp": pl.Datetime("us", "UTC"),
+        "day": pl.Date(),
+        "run": pl.String(),
+        **{m.name: HISTOGRAM if m.type == "histogram" else pl.Int64() for m in METRICS},
+    }
+)
+
+
+def stats_rows(rows: list[dict[str, Any]]) -> pl.DataFrame:
+    """Rows of the table `stats`; a metric that a row lacks is null."""
+    return pl.DataFrame(rows, schema=STATS_SCHEMA, orient="row")
+
+
+class Table:
+    """A table for one run that appends; `run` makes sure that no batch is written twice."""
+
+    def __init__(self, store: Path, name: str, run: str) -> None:
+        self.name = name
+        self._run = run
+        self._unsure = False
+        schema: Any = STATS_SCHEMA if name == "stats" else Columns.empty(name)
+        self._table = DeltaTable.create(
+            store / name,
+            Schema.from_arrow(schema),
+            mode="ignore",
+            partition_by=["day"],
+            configuration=CONFIGURATION,
+        )
+
+    def append(self, rows: Any, number: int) -> None:
+        """Add one batch; numbers rise. A column that the table lacks is added to it.
+
+        A try may fail behind its commit: then the next one finds its number there.
+        """
+        if self._unsure:
+            self._table.update_incremental()
+            there = self._table.transaction_version(self._run)
+            if there is not None and there >= number:
+                self._unsure = False
+                return
+        self._unsure = True
+        write_deltalake(
+            self._table,
+            rows,
+            mode="append",
+            schema_mode="merge",
+            writer_properties=WRITER,
+            commit_properties=CommitProperties(
+                app_transactions=[Transaction(self._run, number)], max_commit_retries=50
+            ),
+        )
+        self._unsure = False
+
+
+class Upkeep:
+    """A table for who keeps it small and tidy; may work while others append and read."""
+
+    def __init__(self, store: Path, name: str) -> None:
+        self.name = name
+        self._table = DeltaTable(store / name)
+
+    def files(self) -> pl.DataFrame:
+        """Of each file of the newest version: day, size_bytes, rows, last (timestamp or null)."""
+        self._table.update_incremental()
+        found = pl.DataFrame(self._table.get_add_actions(flatten=True))
+        if "max.timestamp" not in found.columns:
+            unknown = pl.lit(None, pl.Datetime("us", "UTC"))
+            found = found.with_columns(unknown.alias("max.timestamp"))
+        return found.select(
+            pl.col("partition.day").alias("day"),
+            "size_bytes",
+            pl.col("num_records").alias("rows"),
+            pl.col("max.timestamp").alias("last"),
+        )
+
+    def compact(self, few: int) -> int:
+        """Put small files together in days with more than `few` of them; days worked on."""
+        small = self.files().filter(pl.col("size_bytes") < WHOLE_BYTES)
+        counts = small.group_by("day").len().filter(pl.col("len") > few).sort("day")
+        for day in counts["day"]:
+            self._table.optimize.compact(
+                partition_filters=[("day", "=", str(day))],
+                target_size=TARGET_BYTES,
+                max_concurrent_tasks=1,
+                writer_properties=WRITER,
+            )
+        return len(counts)
+
+    def remove(self, condition: str) -> None:
+        """Remove rows, as SQL; for whole days only the log is written."""
+        self._table.update_incremental()
+        self._table.delete(condition, writer_properties=WRITER)
+
+    def remove_before(self, day: date) -> None:
+        """Remove the days before this one."""
+        self.remove(f"day < '{day}'")
+
+    def vacuum(self) -> int:
+        """Delete files that no version of the last hour has; how many."""
+        self._table.update_incremental()
+        return len(
+            self._table.vacuum(
+                KEPT_HOURS, dry_run=False, enforce_retention_duration=False, full=True
+            )
+        )

@@ -1,0 +1,99 @@
+"""Reads a store: its tables as lazy frames, their rows as the documents of the event lines."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+
+import polars as pl
+from deltalake import DeltaTable
+
+from darkflow.sinks.delta import TABLES, Upkeep
+from darkflow.sinks.fields import FIELDS, columns_of
+from darkflow.sinks.fields import TABLES as EVENT_TABLES
+
+PIECE_ROWS = 500_000
+
+
+def scan(store: str) -> dict[str, pl.LazyFrame]:
+    """The tables by name; FileNotFoundError if there is none. Later appends do not show."""
+    there = [name for name in TABLES if DeltaTable.is_deltatable(str(Path(store, name)))]
+    if not there:
+        raise FileNotFoundError(f"no store in {store}")
+    return {name: pl.scan_delta(str(Path(store, name))) for name in there}
+
+
+def between(
+    store: str, table: str, since: datetime | None, until: datetime | None
+) -> list[pl.LazyFrame]:
+    """Rows of a table from `since` up to before `until`, in pieces by time.
+
+    A piece has about PIECE_ROWS rows, so that its reader can sort it whatever the table's size.
+    """
+    frames = scan(store)
+    if table not in frames:
+        raise FileNotFoundError(f"no table {table} in {store}")
+    frame = frames[table]
+    if since is not None:
+        frame = frame.filter(pl.col("day") >= since.date(), pl.col("timestamp") >= since)
+    if until is not None:
+        frame = frame.filter(pl.col("day") <= until.date(), pl.col("timestamp") < until)
+    pieces = []
+    for after, last in _cuts(Upkeep(Path(store), table).files()):
+        piece = frame
+        if after is not None:
+            piece = piece.filter(pl.col("day") >= after.date(), pl.col("timestamp") > after)
+        if last is not None:
+            piece = piece.filter(pl.col("day") <= last.date(), pl.col("timestamp") <= last)
+        pieces.append(piece)
+    return pieces
+
+
+def _cuts(files: pl.DataFrame) -> list[tuple[datetime | None, datetime | None]]:
+    """(after, up to) so that the files' rows fall into pieces; the ends are open."""
+    cuts: list[datetime | None] = [None]
+    rows = 0
+    for count, last in files.sort("last").select("rows", "last").iter_rows():
+        rows += count
+        if rows >= PIECE_ROWS and last is not None:
+            cuts.append(last)
+            rows = 0
+    return list(zip(cuts, [*cuts[1:], None], strict=True))
+
+
+def rfc3339(table: str) -> pl.Expr:
+    """The time of an event with as many decimals as its capture told."""
+    t_ns = pl.col("t0_ns") + (pl.col("delay_ns") if table == "late_answers" else 0)
+    second = (t_ns // 1_000_000_000 * 1_000_000).cast(pl.Datetime("us"))
+    nanoseconds = (t_ns % 1_000_000_000).cast(pl.String).str.zfill(9)
+    digits = pl.col("timestamp_digits")
+    decimals = (
+        pl.when(digits > 0).then("." + nanoseconds.str.slice(0, digits)).otherwise(pl.lit(""))
+    )
+    return second.dt.to_string("%Y-%m-%dT%H:%M:%S") + decimals + "Z"
+
+
+def documents(frame: pl.LazyFrame, table: str) -> pl.LazyFrame:
+    """Rows of a table of events with the fields of their JSON lines, objects included."""
+    columns = {column.field: column for column in columns_of(table) if column.field}
+    top: list[pl.Expr] = []
+    objects: dict[str, list[pl.Expr]] = {"darkflow": [], "late_answer": [], "darkflow.icmp": []}
+    for field in FIELDS:
+        parent, _, leaf = field.name.rpartition(".")
+        if field.name == "darkflow.icmp":
+            continue
+        if field.name in columns:
+            value = pl.col(columns[field.name].name)
+            (objects[parent] if parent else top).append(value.alias(leaf))
+    top[0] = rfc3339(table).alias("timestamp")
+    icmp = pl.when(pl.col("icmp_type").is_not_null()).then(pl.struct(objects["darkflow.icmp"]))
+    top.append(pl.struct(*objects["darkflow"], icmp.alias("icmp")).alias("darkflow"))
+    if EVENT_TABLES[table] == "late_answer":
+        top.append(pl.struct(objects["late_answer"]).alias("late_answer"))
+    return frame.select(top)
+
+
+def readable_times(frame: pl.LazyFrame) -> pl.LazyFrame:
+    """Timestamps as RFC 3339 text, for formats that have no type for them."""
+    stamps = pl.selectors.datetime()
+    return frame.with_columns(stamps.dt.to_string("%Y-%m-%dT%H:%M:%S%.6fZ"))
