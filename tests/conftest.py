@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import tarfile
 from pathlib import Path
 from typing import Any, NoReturn
@@ -12,6 +13,11 @@ import pytest
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 CI = os.environ.get("CI") == "true"
+
+# A shell starts what runs in its background with Ctrl-C ignored, and programs pass that on. The
+# programs that are tested here must be as they are in the foreground.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def skip(reason: str) -> NoReturn:
