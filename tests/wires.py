@@ -89,16 +89,16 @@ class SensorProcess:
 
     def __init__(self, link: Wire, folder: Path, *options: str) -> None:
         self.events = folder / "events.jsonl"
-        self._log = folder / "log"
+        self.log_path = folder / "log"
         argv = [str(DARKFLOW), "sensor", "-i", "w1", "--events", str(self.events), *options]
-        with self._log.open("wb") as log:
+        with self.log_path.open("wb") as log:
             self.process = link.start(*argv, log=log)
         self.wait_for(lambda: "watching" in self.log)
 
     @property
     def log(self) -> str:
         """What it has logged."""
-        return self._log.read_text()
+        return self.log_path.read_text()
 
     @property
     def lines(self) -> list[str]:

@@ -147,6 +147,28 @@ def test_hangup_goes_on_in_a_new_file(link: Wire, tmp_path: Path) -> None:
     assert json.loads(sensor.lines[0])["src_port"] == 2
 
 
+def test_hangup_without_a_folder_keeps_the_old_file(link: Wire, tmp_path: Path) -> None:
+    folder = tmp_path / "logs"
+    folder.mkdir()
+    sensor = SensorProcess(link, folder, "--hold", "200ms", "--stats", "200ms")
+    moved = folder.rename(tmp_path / "moved")
+    sensor.log_path = moved / "log"
+    sensor.process.send_signal(signal.SIGHUP)
+    sensor.wait_for(lambda: "cannot reopen" in sensor.log)
+    link.replay(write(tmp_path / "one.pcap", [(0, ethernet(Flow().syn()))]))
+    sensor.wait_for(lambda: (moved / "events.jsonl").read_text().count("\n") == 1)
+    # It still looks around: the state is logged on.
+    sensor.wait_for(lambda: "dark=1 " in sensor.log)
+    assert sensor.end(signal.SIGTERM)[0] == 0
+
+
+def test_a_full_disk_is_said_when_it_happens(link: Wire, tmp_path: Path) -> None:
+    sensor = SensorProcess(link, tmp_path, "--hold", "200ms", "--events", "/dev/full")
+    link.replay(write(tmp_path / "one.pcap", [(0, ethernet(Flow().syn()))]))
+    sensor.wait_for(lambda: "error cannot write events to /dev/full" in sensor.log)
+    assert sensor.end(signal.SIGTERM)[0] == 1
+
+
 def test_an_interface_that_goes_and_comes_back(link: Wire, tmp_path: Path) -> None:
     sensor = SensorProcess(link, tmp_path, "--hold", "200ms")
     link.cut()

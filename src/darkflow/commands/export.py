@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import polars as pl
 
+from darkflow.commands.analyze import EXIT_INCOMPLETE, EXIT_OK, EXIT_USAGE, complain
 from darkflow.sinks import zeek
 from darkflow.sinks.fields import TABLES
 from darkflow.sinks.stored import between, documents, readable_times
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
     import argparse
     from typing import BinaryIO
 
-EXIT_OK, EXIT_INCOMPLETE, EXIT_USAGE = 0, 1, 2
 STDOUT = "-"
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
@@ -62,7 +62,7 @@ def export_command(options: argparse.Namespace) -> int:
 
 
 def _fail(message: str, status: int) -> int:
-    sys.stderr.write(f"darkflow: {' '.join(message.split())}\n")
+    complain(message)
     return status
 
 

@@ -6,13 +6,12 @@ import sys
 
 import polars as pl
 
+from darkflow.commands.analyze import EXIT_OK, EXIT_USAGE, complain
 from darkflow.sinks.stored import readable_times, scan
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
-
-EXIT_OK, EXIT_USAGE = 0, 2
 
 
 def query_command(options: argparse.Namespace) -> int:
@@ -25,7 +24,7 @@ def query_command(options: argparse.Namespace) -> int:
         if isinstance(error, BrokenPipeError):
             raise
         # What follows the first line is the query planner talking to itself.
-        sys.stderr.write(f"darkflow: {str(error).strip().partition(chr(10))[0]}\n")
+        complain(str(error).strip().partition("\n")[0])
         return EXIT_USAGE
     return EXIT_OK
 

@@ -76,6 +76,7 @@ class Sensor:
         self._ring_dropped = 0
         self._one_sided = False
         self._reopen = False
+        self._told = 0
 
     def run(self) -> int:
         """Run until SIGINT or SIGTERM; 0, or 1 when an output had to be given up."""
@@ -84,9 +85,9 @@ class Sensor:
         stoppable = Interruptible(self.source)
         self.pipeline.run(stoppable)
         self.pipeline.finish(self.source.now_ns)
-        self._report("stopped")
-        for line in self.pipeline.troubles:
+        for line in self.pipeline.troubles[self._told :]:
             log("error", line)
+        self._report("stopped")
         return 1 if self.pipeline.troubles else 0
 
     def write(self, events: Events) -> None:
@@ -94,9 +95,10 @@ class Sensor:
         del events
         if self._reopen:
             self._reopen = False
-            if self.wired.event_file is not None:
-                self.wired.event_file.reopen()
-                log("info", "reopened the event file")
+            self._reopen_events()
+        for line in self.pipeline.troubles[self._told :]:
+            log("error", line)
+        self._told = len(self.pipeline.troubles)
         if time.monotonic_ns() >= self._next_ns:
             self._next_ns += self._every_ns
             self._report("state")
@@ -117,6 +119,17 @@ class Sensor:
             # Before the first packet the network has no time.
             t_ns = self.source.now_ns if self.source.now_ns > 0 else time.time_ns()
             self.wired.store.add_stats(values, t_ns)
+
+    def _reopen_events(self) -> None:
+        if self.wired.event_file is None:
+            return
+        try:
+            self.wired.event_file.reopen()
+        except OSError as error:
+            # The old file stays in use, under whatever name it has now.
+            log("error", f"cannot reopen {self.wired.event_file.name}: {error.strerror}")
+        else:
+            log("info", "reopened the event file")
 
     def _on_hangup(self, number: int, frame: FrameType | None) -> None:
         del number, frame

@@ -31,10 +31,14 @@ class EventFile:
                 self._file.flush()
 
     def reopen(self) -> None:
-        """Go on in a new file of the same name, after the old one was moved away."""
+        """Go on in a new file of the same name, after the old one was moved away.
+
+        OSError when it cannot be opened; the old one then stays in use.
+        """
         if not self._stdout:
+            fresh = open(self._path, "ab")  # noqa: SIM115, PTH123
             self._file.close()
-            self._file = open(self._path, "ab")  # noqa: SIM115, PTH123
+            self._file = fresh
 
     def close(self) -> None:
         """Flush; OSError if that fails."""
