@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from darkflow.cli import build_parser
+from darkflow.commands.parser import build_parser
 from darkflow.config import SETTINGS, settings_as_markdown
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -1,249 +1,34 @@
-"""The command line: reads settings, wires the pipeline, prints. `darkflow --help` starts here."""
+"""The command line: reads settings, starts a command, prints. `darkflow --help` starts here."""
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
 
-from darkflow import __version__
+from darkflow.commands.parser import EXIT_USAGE, build_parser, commands_of, fail
 from darkflow.config import TUNNEL_NAMES, settings_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, NoReturn
+    import argparse
+    from typing import Any
 
-EXIT_USAGE = 2
-
-EXAMPLES = """\
-examples:
-  darkflow analyze capture.pcap
-  darkflow analyze --networks 192.0.2.0/24,2001:db8::/32 --events dark.jsonl day/*.pcap.zst
-  tcpdump -i eth0 -w - | darkflow analyze - --events -
-  darkflow analyze in.pcap out.pcap --json --dark-pcap dark.pcap
-"""
-
-QUERY_EXAMPLES = """\
-examples:
-  darkflow query --store /var/lib/darkflow \\
-    "SELECT dest_port, COUNT(*) AS flows FROM darkflows GROUP BY dest_port ORDER BY flows DESC LIMIT 10"
-  darkflow query --store /var/lib/darkflow --format csv \\
-    "SELECT timestamp, src_ip, dest_ip FROM darkflows WHERE dest_port = 23 AND day = '2026-03-01'"
-"""  # noqa: E501 (to be copied as it is)
-
-EXPORT_EXAMPLES = """\
-examples:
-  darkflow export --store /var/lib/darkflow --format jsonl --since 2h -o dark.jsonl
-  darkflow export --store /var/lib/darkflow --format zeek --since 7d | zeek-cut id.orig_h id.resp_p
-"""
-
-
-class HelpFormatter(argparse.RawDescriptionHelpFormatter):
-    """argparse makes one for every option, and would import shutil only to ask for the width."""
-
-    def __init__(self, prog: str) -> None:
-        super().__init__(prog, width=terminal_columns() - 2)
-
-
-def terminal_columns() -> int:
-    """As wide as the terminal is, or 80."""
-    try:
-        return int(os.environ.get("COLUMNS", "")) or 80
-    except ValueError:
-        pass
-    try:
-        return os.get_terminal_size(sys.stdout.fileno()).columns or 80
-    except (OSError, ValueError):
-        return 80
-
-
-class Parser(argparse.ArgumentParser):
-    """An argument parser whose errors are one line."""
-
-    def error(self, message: str) -> NoReturn:
-        """Say what is wrong and end with status 2."""
-        fail(f"{message} (see: {self.prog} --help)")
-
-
-def fail(message: str) -> NoReturn:
-    """One line on stderr, exit status 2."""
-    print(f"darkflow: {' '.join(message.split())}", file=sys.stderr)
-    raise SystemExit(EXIT_USAGE)
-
-
-def build_parser() -> Parser:
-    """The commands and their options."""
-    parser = Parser(
-        prog="darkflow",
-        description="Finds the TCP flows that nobody answers.",
-        epilog=EXAMPLES,
-        formatter_class=HelpFormatter,
-        allow_abbrev=False,
-    )
-    parser.add_argument("--version", action="version", version=f"darkflow {__version__}")
-    commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
-    _add_analyze(commands)
-    fields = commands.add_parser(
-        "fields",
-        help="list every field of the events",
-        description="Lists every field of the event lines with type, unit and meaning.",
-        epilog="example:\n  darkflow fields --json",
-        formatter_class=HelpFormatter,
-        allow_abbrev=False,
-    )
-    fields.add_argument("--json", action="store_true", help="as one JSON document")
-    fields.add_argument("--markdown", action="store_true", help="as the table of the docs")
-    _add_sensor(commands)
-    _add_query(commands)
-    _add_export(commands)
-    demo = commands.add_parser(
-        "lab",
-        help="scan a small internet of network namespaces and show what is dark in it (root)",
-        description="Builds a small internet of network namespaces, lets real scanners loose in it"
-        " for some 20 s, captures at its gateway and analyzes the capture. Nothing leaves the"
-        " machine. Without root it analyzes a capture that was recorded in the lab.",
-        epilog="example:\n  sudo darkflow lab --keep lab.pcap",
-        formatter_class=HelpFormatter,
-        allow_abbrev=False,
-    )
-    demo.add_argument("--seconds", default="20", metavar="TIME", help="how long (default: 20)")
-    demo.add_argument("--keep", metavar="FILE", help="keep the capture here")
-    demo.add_argument("--recorded", metavar="FILE", help="without root: analyze this capture")
-    return parser
-
-
-def _add_analyze(commands: argparse._SubParsersAction[Parser]) -> None:
-    analyze = commands.add_parser(
-        "analyze",
-        help="find the dark flows of captures",
-        description="Reads captures (pcap, pcapng; plain, gzip, zstd, xz, bzip2, lz4; '-' is"
-        " standard input), merges them by time and says which flows nobody answered.",
-        epilog=EXAMPLES
-        + "\nexit status: 0; 1 when a capture could not be read to its end; 2 for wrong usage"
-        " or\nwhen nothing could be read; 130 after Ctrl-C. What was read is reported in any case.",
-        formatter_class=HelpFormatter,
-        allow_abbrev=False,
-    )
-    analyze.add_argument(
-        "files", nargs="+", metavar="FILE", help="capture, or - for standard input"
-    )
-    _add_settings(analyze, "analyze")
-    analyze.add_argument("--json", action="store_true", help="one JSON document instead of tables")
-    _add_outputs(analyze)
-
-
-def _add_sensor(commands: argparse._SubParsersAction[Parser]) -> None:
-    sensor = commands.add_parser(
-        "sensor",
-        help="watch interfaces and write dark flows as they are found (root)",
-        description="Watches one or more interfaces, for example a mirror port or two taps, and"
-        " writes each dark flow when T has passed. Runs until Ctrl-C or SIGTERM.",
-        epilog="examples:\n  sudo darkflow sensor -i eth1 --networks 192.0.2.0/24 --events"
-        " dark.jsonl\n  sudo darkflow sensor -i tap-in -i tap-out --events -",
-        formatter_class=HelpFormatter,
-        allow_abbrev=False,
-    )
-    sensor.add_argument(
-        "-i", "--interface", action="append", required=True, metavar="IF",
-        help="interface to watch; may be given several times",
-    )  # fmt: skip
-    sensor.add_argument(
-        "--outgoing",
-        choices=("auto", "yes", "no"),
-        default="auto",
-        help="whether packets that this machine sends count (default: auto: with one interface)",
-    )
-    _add_settings(sensor, "sensor")
-    _add_outputs(sensor)
-
-
-def _add_settings(parser: argparse.ArgumentParser, command: str) -> None:
-    for setting in settings_of(command):
-        default = "" if not setting.default else f" (default: {setting.default})"
-        parser.add_argument(
-            *setting.flags,
-            dest=setting.name,
-            default=setting.default,
-            metavar=setting.unit.upper() if setting.unit.isalpha() else setting.unit,
-            help=setting.help + default,
-        )
-
-
-def _add_outputs(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--events", metavar="FILE", help="write a JSON line per dark flow and per late answer"
-    )
-    parser.add_argument(
-        "--events-at",
-        choices=("auto", "verdict", "end"),
-        default="auto",
-        help="write a dark flow's line at its verdict, or at its end with all its SYNs counted"
-        " (default: auto: at the end for files, at the verdict for a pipe)",
-    )
-    parser.add_argument(
-        "--store", metavar="DIR", help="append events and the run's counters to the store in DIR"
-    )
-    parser.add_argument(
-        "--dark-pcap", metavar="FILE", help="write the SYN frames of dark flows as a pcap"
-    )
-
-
-def _add_query(commands: argparse._SubParsersAction[Parser]) -> None:
-    query = commands.add_parser(
-        "query",
-        help="ask a store in SQL",
-        description="Runs a SELECT over a store's tables: darkflows, late_answers and stats.",
-        epilog=QUERY_EXAMPLES,
-        formatter_class=HelpFormatter,
-        allow_abbrev=False,
-    )
-    query.add_argument("sql", metavar="SQL", help="the query")
-    query.add_argument("--store", metavar="DIR", required=True, help="the store")
-    query.add_argument(
-        "--format",
-        choices=("table", "csv", "jsonl", "json"),
-        default="table",
-        help="how the result is printed (default: table)",
-    )
-
-
-def _add_export(commands: argparse._SubParsersAction[Parser]) -> None:
-    export = commands.add_parser(
-        "export",
-        help="write rows of a store for other programs",
-        description="Writes a table of a store as Parquet, CSV, JSON lines (as --events writes"
-        " them) or as Zeek's conn.log.",
-        epilog=EXPORT_EXAMPLES,
-        formatter_class=HelpFormatter,
-        allow_abbrev=False,
-    )
-    export.add_argument("--store", metavar="DIR", required=True, help="the store")
-    export.add_argument(
-        "--format", choices=("parquet", "csv", "jsonl", "zeek"), required=True, help="as what"
-    )
-    export.add_argument(
-        "--table",
-        choices=("darkflows", "late_answers", "stats"),
-        default="darkflows",
-        help="which rows (default: darkflows)",
-    )
-    when = "RFC 3339 as 2026-03-01T10:00:00Z, or an age as 2h, 7d"
-    export.add_argument("--since", metavar="WHEN", help=f"only from this time on: {when}")
-    export.add_argument("--until", metavar="WHEN", help="only before this time")
-    export.add_argument(
-        "-o", "--output", metavar="FILE", default="-", help="where to (default: -, standard output)"
-    )
+# What a command cannot do without, and how it is said; a file of --config may have named it.
+NEEDED = {
+    "analyze": ("files", "the following arguments are required: FILE"),
+    "sensor": ("interface", "no interface to watch: give -i IF, or a file with --config"),
+}
 
 
 def parse_settings(options: argparse.Namespace) -> dict[str, Any]:
-    """The settings' values; a bad one ends the program with one line."""
+    """The settings' values; ValueError names the option that has a bad one."""
     values: dict[str, Any] = {}
     for setting in settings_of(options.command):
         text = getattr(options, setting.name)
         try:
             values[setting.name] = None if text is None else setting.parse(text)
         except ValueError as error:
-            fail(f"{'/'.join(setting.flags)}: {error}")
+            raise ValueError(f"{'/'.join(setting.flags)}: {error}") from None
     return values
 
 
@@ -260,12 +45,37 @@ def bare_decap(argv: list[str]) -> list[str]:
     return expanded
 
 
-def main(argv: list[str]) -> int:
-    """Run one command; its exit status."""
+def read_options(argv: list[str]) -> argparse.Namespace:
+    """What the command line says, and where it is silent the file of its --config.
+
+    ValueError says what is wrong with the file.
+    """
     parser = build_parser()
     options = parser.parse_args(bare_decap(argv))
+    if getattr(options, "config", None):
+        from darkflow.commands.config_file import Keys, file_values
+
+        keys = Keys(commands_of(parser))
+        values = file_values(options.config, options.command, keys)
+        # As defaults they come behind the command line; a list would be added to, so it waits.
+        scalars = {name: value for name, value in values.items() if not isinstance(value, list)}
+        commands_of(parser)[options.command].set_defaults(**scalars)
+        options = parser.parse_args(bare_decap(argv))
+        for name in values.keys() - scalars.keys():
+            if getattr(options, name) is None:
+                setattr(options, name, values[name])
+    return options
+
+
+def main(argv: list[str]) -> int:
+    """Run one command; its exit status."""
+    try:
+        options = read_options(argv)
+        settings = parse_settings(options) if hasattr(options, "config") else {}
+    except ValueError as error:
+        fail(str(error))
     if options.command is None:
-        parser.print_help()
+        build_parser().print_help()
         return EXIT_USAGE
     if options.command == "fields":
         from darkflow.commands.fields import fields_command
@@ -277,15 +87,31 @@ def main(argv: list[str]) -> int:
         return lab_command(options, main)
     if options.command in ("query", "export"):
         return _stored(options)
+    if options.print_config:
+        return _print_config(options)
+    name, missing = NEEDED[options.command]
+    if not getattr(options, name):
+        fail(f"{missing} (see: darkflow {options.command} --help)")
     if options.store:
         _need_store_packages()
     if options.command == "sensor":
         from darkflow.commands.sensor import sensor_command
 
-        return sensor_command(options, parse_settings(options))
+        return sensor_command(options, settings)
     from darkflow.commands.analyze import analyze_command
 
-    return analyze_command(options, parse_settings(options))
+    return analyze_command(options, settings)
+
+
+def _print_config(options: argparse.Namespace) -> int:
+    from darkflow.commands.config_text import config_text
+
+    try:
+        text = config_text(commands_of(build_parser())[options.command], options)
+    except ValueError as error:
+        fail(str(error))
+    sys.stdout.write(text)
+    return 0
 
 
 def _need_store_packages() -> None:

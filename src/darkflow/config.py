@@ -176,6 +176,11 @@ class Setting:
         self.help = help
         self.parse = parse
 
+    @property
+    def is_list(self) -> bool:
+        """Whether it takes several values with commas between them; in TOML: a list."""
+        return self.unit.endswith(",...")
+
 
 SETTINGS: tuple[Setting, ...] = (
     Setting(
@@ -266,6 +271,11 @@ ONLY = {
     "analyze": ("reorder", "limit", "summary_size", "top"),
     "sensor": ("ring_size", "stats"),
 }
+
+
+# The settings that a running sensor takes up when it reads its file again (SIGHUP). The others
+# are built into what it allocates at its start.
+LIVE = ("networks", "stats")
 
 
 def settings_of(command: str) -> list[Setting]:

@@ -1,0 +1,33 @@
+"""The commands and options as argparse has them."""
+
+from __future__ import annotations
+
+import pytest
+
+from darkflow.commands.parser import HelpFormatter, build_parser, commands_of, terminal_columns
+
+
+def test_commands_are_found_by_name() -> None:
+    found = commands_of(build_parser())
+    assert {"analyze", "sensor", "query", "export", "fields", "lab"} <= found.keys()
+    assert found["sensor"].prog == "darkflow sensor"
+    assert commands_of(found["sensor"]) == {}
+
+
+def test_options_are_not_abbreviated(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        build_parser().parse_args(["sensor", "--interf", "eth1"])
+    assert ended.value.code == 2
+    assert capsys.readouterr().err == (
+        "darkflow: unrecognized arguments: --interf eth1 (see: darkflow --help)\n"
+    )
+
+
+@pytest.mark.parametrize(("columns", "width"), [("120", 120), ("0", 80), ("wide", 80)])
+def test_help_is_as_wide_as_the_terminal(
+    monkeypatch: pytest.MonkeyPatch, columns: str, width: int
+) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
+    if columns == "120":
+        assert terminal_columns() == width
+    assert HelpFormatter("darkflow")._width == terminal_columns() - 2
