@@ -217,7 +217,7 @@ class Judge:
         self.lines = LineFormat(networks, settings.hold_ns, settings.at_verdict)
         self.summary = Summary(networks, bytes(16), 1000 if settings.exact else 3)
         self.text = b""
-        self.events: dict[str, int] = {"dark": 0, "end": 0, "late_answer": 0}
+        self.events: dict[str, int] = dict.fromkeys(("dark", "end", "late_answer", "undecided"), 0)
         self.dark_frames: list[tuple[int, int, int, int, bytes]] = []
 
     def read(self, data: bytes, random: Random) -> None:
@@ -277,12 +277,14 @@ class Judge:
         assert engine["attempts"] == sum(engine[name] for name in ended)
         assert engine["dark"] == self.events["dark"] == self.events["end"]
         assert engine["late_answers"] == self.events["late_answer"]
+        assert engine["undecided"] == self.events["undecided"]
         assert sum(self.summary.by_direction.values()) == engine["dark"]
         assert self.kept.bytes_held == 0
         records = [json.loads(line) for line in self.text.splitlines()]
         assert len(records) == self.lines.lines
         whole = [r for r in records if r["event_type"] == "darkflow"]
         assert len(whole) == engine["dark"]
+        assert sum(r["event_type"] == "undecided" for r in records) == engine["undecided"]
         if self.settings.exact:
             syns = {record["flow_id"]: record["darkflow"]["syn_count"] for record in whole}
             assert self.settings.at_verdict or len(self.dark_frames) >= len(syns)

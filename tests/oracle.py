@@ -142,7 +142,9 @@ class Oracle:
     def finish(self, now_ns: int) -> None:
         """The capture ends at `now_ns`."""
         self.pass_time(now_ns)
-        self.counts["undecided"] += sum(a.state == "held" for a in self.flows.values())
+        for a in [a for a in self.flows.values() if a.state == "held"]:
+            self.counts["undecided"] += 1
+            self._emit("undecided", now_ns, a)
         for a in [a for a in self.flows.values() if a.state == "dark"]:
             self._end(a, now_ns, "end_of_capture")
 

@@ -197,4 +197,6 @@ def line(
     if late:
         delay_ns = event["t_ns"] - event["t0_ns"]
         document["late_answer"] = {"answer": event["answer"], "delay_ns": delay_ns}
+    if kind == "undecided":
+        document["undecided"] = {"held_ns": event["t_ns"] - event["t0_ns"]}
     return json.dumps(document, separators=(",", ":")) + "\n"

@@ -49,6 +49,15 @@ def dark_flows(events: Path) -> list[tuple[Any, ...]]:
     )  # fmt: skip
 
 
+def undecided_flows(events: Path) -> list[tuple[Any, ...]]:
+    """Undecided flows of an events file: flow, and how long each was held."""
+    lines = [json.loads(line) for line in events.read_text().splitlines()]
+    return sorted(
+        (e["src_ip"], e["src_port"], e["dest_ip"], e["dest_port"], e["undecided"]["held_ns"])
+        for e in lines if e["event_type"] == "undecided"
+    )  # fmt: skip
+
+
 def text(address: bytes) -> str:
     """A packed address as text."""
     return socket.inet_ntop(socket.AF_INET if len(address) == 4 else socket.AF_INET6, address)
@@ -89,7 +98,15 @@ def test_real_capture(
         return
     assert {key: document[key] for key in expect} == expect
     assert dropped["clamped"] == 0
+    undecided = undecided_flows(events)
+    assert len(undecided) == len({flow[:4] for flow in undecided}) == expect["undecided"]
+    assert all(0 <= flow[4] <= 5_000_000_000 for flow in undecided)
     _, dark = slow_oracle.judge(str(path))
+    # With T as long as they were held, or less, they are dark: nobody had answered them.
+    if undecided and (shortest := min(flow[4] for flow in undecided)):
+        _, sooner = slow_oracle.judge(str(path), shortest - 1)
+        flows = {(text(k[0]), k[1], text(k[2]), k[3]) for _, k, _ in sooner}
+        assert flows >= {flow[:4] for flow in undecided}
     assert dark_flows(events) == sorted(
         (t0, text(k[0]), k[1], text(k[2]), k[3], syns) for t0, k, syns in dark
     )

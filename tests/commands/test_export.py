@@ -48,7 +48,8 @@ def export(folder: Path, *words: str) -> str:
 
 
 @pytest.mark.parametrize(
-    ("table", "event_type"), [("darkflows", "darkflow"), ("late_answers", "late_answer")]
+    ("table", "event_type"),
+    [("darkflows", "darkflow"), ("late_answers", "late_answer"), ("undecided", "undecided")],
 )
 def test_json_lines_are_those_of_the_events(folder: Path, table: str, event_type: str) -> None:
     found = [
@@ -68,8 +69,13 @@ def test_parquet_and_csv_have_every_row(folder: Path) -> None:
     rows = list(csv.DictReader(export(folder, "--format", "csv").splitlines()))
     assert [row["timestamp"] for row in rows] == sorted(row["timestamp"] for row in rows)
     assert sorted(int(row["flow_id"]) for row in rows) == sorted(frame["flow_id"])
+    sql = "SELECT COUNT(*) AS n FROM darkflows"
+    done = darkflow("query", "--store", "store", "--format", "json", sql, cwd=folder)
+    assert json.loads(done.stdout) == [{"n": len(expected)}]  # the undecided are not among them
     stats = list(csv.DictReader(export(folder, "--format", "csv", "--table", "stats").splitlines()))
     assert sum(int(row["dark"]) for row in stats) == frame.height
+    undecided = len(lines(folder, "undecided"))
+    assert sum(int(row["undecided"]) for row in stats) == undecided > 0
 
 
 def test_zeek_log(folder: Path) -> None:

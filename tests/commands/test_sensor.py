@@ -124,13 +124,23 @@ def test_the_verdict_comes_at_t_though_the_link_is_silent(link: Wire, tmp_path: 
 def test_it_ends_at_once_and_says_what_is_undecided(
     link: Wire, tmp_path: Path, number: int
 ) -> None:
-    sensor = SensorProcess(link, tmp_path, "--stats", "100ms")
+    store = str(tmp_path / "store")
+    sensor = SensorProcess(link, tmp_path, "--stats", "100ms", "--store", store)
     link.replay(write(tmp_path / "one.pcap", [(0, ethernet(Flow().syn()))]))
     sensor.wait_for(lambda: "attempts=1 " in sensor.log)
     status, took_s = sensor.end(number)
     assert status == 0
     assert took_s < 2
     assert "undecided=1 " in sensor.log.splitlines()[-1]
+    (event,) = map(json.loads, sensor.lines)
+    assert event["event_type"] == "undecided"
+    assert 0 < event["undecided"]["held_ns"] < 5_000 * MS
+    exported = darkflow("export", "--store", store, "--format", "jsonl", "--table", "undecided")
+    assert json.loads(exported.stdout) == event
+    query = ("query", "--store", store, "--format", "json")
+    assert darkflow(*query, "SELECT COUNT(*) AS n FROM darkflows").stdout == '[{"n":0}]\n'
+    sql = "SELECT undecided FROM stats ORDER BY timestamp DESC LIMIT 1"
+    assert json.loads(darkflow(*query, sql).stdout) == [{"undecided": 1}]
 
 
 def test_hangup_goes_on_in_a_new_file(link: Wire, tmp_path: Path) -> None:

@@ -22,16 +22,17 @@ from darkflow.flow.engine import Engine
 from darkflow.flow.networks import Networks
 from darkflow.sinks.arrow import Rows
 from darkflow.sinks.columns import Columns
-from darkflow.sinks.fields import columns_of
+from darkflow.sinks.fields import TABLES, columns_of
 from darkflow.sinks.lines import LineFormat
 from judging import HOLD_NS, IDLE_NS, judge
 from sinks.test_lines import INSIDE, NETWORKS, Lines, flows, headers, segments, watched
 from slow_lines import line
-from storing import columns, feed
+from storing import NOON_NS, columns, feed
 from writers import RAW, SECOND_NS, Flow, Pcap, Tcp, icmp_error
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "lab.pcap"
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+TABLE_OF = {event_type: table for table, event_type in TABLES.items()}
 
 
 class Table:
@@ -54,7 +55,7 @@ class Table:
 
 def expected(document: dict[str, Any]) -> dict[str, Any]:
     """The row of an event line."""
-    table = "late_answers" if document["event_type"] == "late_answer" else "darkflows"
+    table = TABLE_OF.get(document["event_type"], "darkflows")
     t_ns = document["darkflow"]["t0_ns"] + document.get("late_answer", {}).get("delay_ns", 0)
     _, _, decimals = document["timestamp"].rstrip("Z").partition(".")
     row: dict[str, Any] = {"timestamp_digits": len(decimals)}
@@ -96,7 +97,7 @@ def story() -> list[tuple[int, bytes]]:
         (3, out.syn()), (4, Flow("2001:db8::5", 6, "2001:db8:1::1", 80).syn()),
         (9, icmp_error("203.0.113.254", out.syn(), 3, 1)), (6 * SECOND_NS, Flow().syn()),
         (7 * SECOND_NS + 1, data.answer()), (8 * SECOND_NS, refused.reset()),
-        (90 * SECOND_NS, b""),
+        (86 * SECOND_NS, Flow(orig_port=9).syn()), (90 * SECOND_NS, b""),
     ]  # fmt: skip
 
 
@@ -109,11 +110,37 @@ def test_rows_hold_what_the_lines_hold(tmp_path: Path, name: str, at_verdict: bo
         path.write_bytes(Pcap(RAW, nano=True).file(story()))
     lines, sink = Lines(at_verdict), Table(at_verdict)
     judge([path], [lines, sink], sizes=(4096, 4096))
-    rows = [expected(document) for document in lines.documents]
-    late = [row for row in rows if row["event_type"] == "late_answer"]
-    assert sink.taken["darkflows"] == [row for row in rows if row not in late]
-    assert sink.taken.get("late_answers", []) == late
-    assert name != "story" or len(late) == 2
+    rows: dict[str, list[dict[str, Any]]] = {}
+    for document in lines.documents:
+        table = TABLE_OF.get(document["event_type"], "darkflows")
+        rows.setdefault(table, []).append(expected(document))
+    assert sink.taken == rows
+    assert name != "story" or (len(rows["late_answers"]), len(rows["undecided"])) == (2, 1)
+
+
+@pytest.mark.parametrize(("before_ns", "day"), [(1, 28), (0, 1), (-1, 1)])
+def test_a_flow_belongs_to_the_utc_day_of_its_first_syn(before_ns: int, day: int) -> None:
+    midnight_ns = NOON_NS - 12 * 3600 * SECOND_NS  # 2026-03-01T00:00:00Z
+    sink = columns()
+    feed(sink.add, 1, midnight_ns - before_ns)  # its verdict falls after midnight in any case
+    (row,) = pl.DataFrame(sink.take()["darkflows"]).to_dicts()
+    assert row["day"] == row["timestamp"].date() == date(2026, 3 if day == 1 else 2, day)
+
+
+def test_a_late_answer_belongs_to_its_own_day(tmp_path: Path) -> None:
+    midnight_ns, path = NOON_NS - 12 * 3600 * SECOND_NS, tmp_path / "midnight.pcap"
+    packets = [
+        (midnight_ns - 3 * SECOND_NS, Flow().syn()), (midnight_ns + 3 * SECOND_NS, Flow().answer()),
+        (midnight_ns + 4 * SECOND_NS, Flow(orig_port=9).syn()),
+    ]  # fmt: skip
+    path.write_bytes(Pcap(RAW, nano=True).file(packets))
+    sink = Table()
+    judge([path], [sink])
+    days = {table: [row["day"] for row in rows] for table, rows in sink.taken.items()}
+    assert days == {
+        "darkflows": [date(2026, 2, 28)], "late_answers": [date(2026, 3, 1)],
+        "undecided": [date(2026, 3, 1)],
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize("t_ns", [-1, -1000, -86_400 * SECOND_NS, -86_400 * SECOND_NS - 1])

@@ -19,4 +19,4 @@ def test_every_field_is_described_once() -> None:
     for field in FIELDS:
         assert field.meaning
         assert set(field.type.split(" or ")) <= {"string", "integer", "boolean", "object", "null"}
-        assert set(field.events) <= {"darkflow", "late_answer"}
+        assert set(field.events) <= {"darkflow", "late_answer", "undecided"}

@@ -21,7 +21,7 @@ from darkflow.flow.decode import Decoder
 from darkflow.flow.engine import Engine
 from darkflow.flow.networks import Networks
 from darkflow.sinks.event_file import EventFile
-from darkflow.sinks.fields import FIELDS
+from darkflow.sinks.fields import FIELDS, GROUPS
 from darkflow.sinks.lines import LineFormat
 from judging import HOLD_NS, IDLE_NS, Collector, judge
 from slow_lines import Headers, Network, community_id, line, timestamp
@@ -282,6 +282,7 @@ def test_a_whole_capture_gives_the_twin_s_lines(tmp_path: Path, at_verdict: bool
         "dark": "darkflow" if at_verdict else None,
         "end": None if at_verdict else "darkflow",
         "late_answer": "late_answer",
+        "undecided": "undecided",
     }
     expected, first = "", _first_syns()
     for event in collector.events:
@@ -292,7 +293,7 @@ def test_a_whole_capture_gives_the_twin_s_lines(tmp_path: Path, at_verdict: bool
             port = event["sport"]
             expected += line(kind, first[port], event, 9, NETWORKS, REPORTERS.get(port))
     assert lines.text.decode() == expected
-    assert lines.format.lines == expected.count("\n") == (8 if at_verdict else 7)
+    assert lines.format.lines == expected.count("\n") == (9 if at_verdict else 8)
 
 
 def test_an_end_line_only_where_syns_came_after_the_verdict(tmp_path: Path) -> None:
@@ -330,12 +331,12 @@ def paths_of(document: dict[str, Any], prefix: str = "") -> dict[str, Any]:
         path = prefix + key
         if isinstance(value, dict):
             found |= paths_of(value, path + ".")
-        if path not in ("darkflow", "late_answer"):
+        if path not in GROUPS:
             found[path] = value
     return found
 
 
-@pytest.mark.parametrize("event_type", ["darkflow", "late_answer"])
+@pytest.mark.parametrize("event_type", ["darkflow", "late_answer", "undecided"])
 def test_the_lines_have_the_fields_that_are_described(tmp_path: Path, event_type: str) -> None:
     lines = Lines()
     judge([write(tmp_path / "capture", _story())], [lines])
@@ -350,7 +351,7 @@ def test_the_lines_have_the_fields_that_are_described(tmp_path: Path, event_type
                 allowed = [types[name] for name in described[path].type.split(" or ")]
                 assert type(value) in allowed, path
                 seen.add(path)
-    if event_type == "late_answer":
+    if event_type != "darkflow":
         described = {n: f for n, f in described.items() if not n.startswith("darkflow.icmp.")}
     assert seen == set(described)
 

@@ -181,7 +181,9 @@ def _add_settings(parser: argparse.ArgumentParser, command: str) -> None:
 
 def _add_outputs(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--events", metavar="FILE", help="write a JSON line per dark flow and per late answer"
+        "--events",
+        metavar="FILE",
+        help="write a JSON line per dark flow, late answer and undecided flow",
     )
     parser.add_argument(
         "--events-at",
@@ -215,7 +217,8 @@ def _add_query(commands: argparse._SubParsersAction[Parser]) -> None:
     query = commands.add_parser(
         "query",
         help="ask a store in SQL",
-        description="Runs a SELECT over a store's tables: darkflows, late_answers and stats.",
+        description="Runs a SELECT over a store's tables: darkflows, late_answers, undecided and"
+        " stats.",
         epilog=QUERY_EXAMPLES,
         formatter_class=HelpFormatter,
         allow_abbrev=False,
@@ -246,7 +249,7 @@ def _add_export(commands: argparse._SubParsersAction[Parser]) -> None:
     )
     export.add_argument(
         "--table",
-        choices=("darkflows", "late_answers", "stats"),
+        choices=("darkflows", "late_answers", "undecided", "stats"),
         default="darkflows",
         help="which rows (default: darkflows)",
     )

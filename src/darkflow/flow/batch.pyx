@@ -5,12 +5,15 @@ from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t
 from libc.stdlib cimport calloc, free, malloc, realloc
 from libc.string cimport memcpy, memset
 from darkflow.flow.layout cimport (
-    EVENT_DARK, EVENT_END, EVENT_LATE, KIND_ANSWER, MAX_FRAMES, NO_TIME, attempt_t, be16, be32,
-    event_t, frame_t, row_t, tcp_at,
+    EVENT_DARK, EVENT_END, EVENT_LATE, EVENT_UNDECIDED, KIND_ANSWER, MAX_FRAMES, NO_TIME, attempt_t,
+    be16, be32, event_t, frame_t, row_t, tcp_at,
 )
 
 KINDS = {1: "syn", 2: "syn_ack", 3: "rst", 4: "icmp"}
-EVENTS = {EVENT_DARK: "dark", EVENT_END: "end", EVENT_LATE: "late_answer"}
+EVENTS = {
+    EVENT_DARK: "dark", EVENT_END: "end", EVENT_LATE: "late_answer",
+    EVENT_UNDECIDED: "undecided",
+}
 ENDS = {1: "idle", 2: "late_answer", 3: "table_full", 4: "end_of_capture"}
 
 

@@ -14,6 +14,7 @@ the packet; before a packet is looked at, all deadlines that lie before it have 
     t0 + T               HELD                 DARK: the verdict
     t0 + T               ANSWERED, REFUSED    forgotten: no crossing retransmission can come now
     last packet + idle   DARK                 forgotten: the record is complete
+    end of the input     HELD                 undecided: what is known of it is reported
 
 An answer at exactly t0 + T is in time: a deadline is passed when now > deadline. An ICMP error that
 quotes a SYN of a HELD or DARK flow is kept as the reason; the flow is dark all the same.
@@ -31,7 +32,7 @@ from darkflow.flow.keys cimport hash_of, ip_id_of, isn_of, reverse_key
 from darkflow.flow.kept cimport KeptFrames, judge
 from darkflow.flow.layout cimport (
     END_IDLE, END_LATE_ANSWER, END_OF_CAPTURE, END_TABLE_FULL, EVENT_DARK, EVENT_END, EVENT_LATE,
-    KEPT_DARK, KEPT_NOT, KIND_ICMP, KIND_RESET, KIND_SYN, NO_TIME, REPORTER_AT, STATE_ANSWERED,
+    EVENT_UNDECIDED, KEPT_DARK, KEPT_NOT, KIND_ICMP, KIND_RESET, KIND_SYN, NO_TIME, REPORTER_AT, STATE_ANSWERED,
     STATE_DARK, STATE_HELD, STATE_REFUSED, attempt_t, event_t, key_of, row_t,
 )
 
@@ -104,7 +105,8 @@ cdef class Engine:
     def finish(self, int64_t now_ns):
         """The capture has ended at `now_ns`: last verdicts; what is still held stays undecided.
 
-        Iterates over event batches as `observe` does.
+        Iterates over event batches as `observe` does: verdicts, an event for each undecided
+        attempt in the order of first SYNs, ends of dark flows.
         """
         cdef uint32_t number
         cdef bint more = True
@@ -114,9 +116,13 @@ cdef class Engine:
             yield self.events
         number = self.table.held.head
         while number:
-            if slot(&self.table, number).state == STATE_HELD:
-                self.counts.undecided += 1
-            number = slot(&self.table, number).next
+            self.events.count = 0
+            while number and self.events.count < FULL:
+                if slot(&self.table, number).state == STATE_HELD:
+                    self.counts.undecided += 1
+                    self._emit(slot(&self.table, number), EVENT_UNDECIDED, self.now_ns, 0)
+                number = slot(&self.table, number).next
+            yield self.events
         while self.table.dark.head:
             self.events.count = 0
             while self.table.dark.head and self.events.count < FULL:

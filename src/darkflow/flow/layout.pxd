@@ -34,6 +34,7 @@ cdef enum:
     EVENT_DARK = 1          # the verdict: T has passed without an answer
     EVENT_END = 2           # the dark flow's record is complete
     EVENT_LATE = 3          # an answer after the verdict
+    EVENT_UNDECIDED = 4     # the input has ended before the verdict
 
 # Why a dark flow's record closed.
 cdef enum:

@@ -3,7 +3,7 @@ from darkflow.flow.networks import Networks
 from darkflow.sinks.arrow import Rows
 
 class Columns:
-    """Sorts the events of batches into the columns of the tables darkflows and late_answers."""
+    """Sorts the events of batches into the columns of the tables of events."""
 
     count: int
     def __init__(self, networks: Networks, hold_ns: int, at_verdict: bool = False) -> None: ...

@@ -3,7 +3,7 @@
 from libc.stdint cimport int32_t, int64_t, uint8_t
 from darkflow.flow.batch cimport Events
 from darkflow.flow.layout cimport (
-    EVENT_LATE, KIND_ANSWER, attempt_t, be16, be32, event_t, key_of, tcp_at,
+    EVENT_LATE, EVENT_UNDECIDED, KIND_ANSWER, attempt_t, be16, be32, event_t, key_of, tcp_at,
 )
 from darkflow.flow.networks cimport Networks
 from darkflow.sinks.arrow cimport (
@@ -29,8 +29,12 @@ ATTEMPT = (
     "icmp_type", "icmp_code", "icmp_from",
 )
 LATE = ("answer", "delay_ns")
+HELD = ("held_ns",)
 STORED = ("timestamp_digits", "day")
-FILLED = {"darkflows": ENDS + ATTEMPT + STORED, "late_answers": ENDS + ATTEMPT + LATE + STORED}
+FILLED = {
+    "darkflows": ENDS + ATTEMPT + STORED, "late_answers": ENDS + ATTEMPT + LATE + STORED,
+    "undecided": ENDS + ATTEMPT + HELD + STORED,
+}
 
 
 cdef inline int64_t floored(int64_t value, int64_t by) noexcept nogil:
@@ -47,7 +51,7 @@ cdef inline int maybe(column_t *c, size_t row, bint known, int64_t value) except
 
 
 cdef class Columns:
-    """Sorts the events of batches into the columns of the tables darkflows and late_answers.
+    """Sorts the events of batches into the columns of the tables of events.
 
     at_verdict: as for the lines, see sinks/derived.pyx.
     """
@@ -55,7 +59,7 @@ cdef class Columns:
     cdef Networks networks
     cdef int64_t hold_ns
     cdef bint at_verdict
-    cdef Rows dark, late
+    cdef Rows dark, late, undecided
 
     def __init__(self, Networks networks, int64_t hold_ns, bint at_verdict=False):
         self.networks = networks
@@ -74,15 +78,18 @@ cdef class Columns:
     @property
     def count(self):
         """Rows that have not been taken."""
-        return self.dark.count + self.late.count
+        return self.dark.count + self.late.count + self.undecided.count
 
     def take(self):
         """The rows by table, tables without rows left out; from then on they are the caller's."""
         taken = {}
         if self.dark is not None:
-            taken = {"darkflows": self.dark, "late_answers": self.late}
+            taken = {
+                "darkflows": self.dark, "late_answers": self.late, "undecided": self.undecided,
+            }
         self.dark = Columns.empty("darkflows")
         self.late = Columns.empty("late_answers")
+        self.undecided = Columns.empty("undecided")
         return {table: rows for table, rows in taken.items() if len(rows)}
 
     def add(self, Events events):
@@ -96,7 +103,12 @@ cdef class Columns:
             kind = event_name(event, self.at_verdict)
             if kind == NULL:
                 continue
-            rows = self.late if event.kind == EVENT_LATE else self.dark
+            if event.kind == EVENT_LATE:
+                rows = self.late
+            elif event.kind == EVENT_UNDECIDED:
+                rows = self.undecided
+            else:
+                rows = self.dark
             rows.room(1)
             self._row(rows, event, kind)
             rows.count += 1
@@ -125,6 +137,9 @@ cdef class Columns:
             put_string(c, row, either(event.detail == KIND_ANSWER, b"syn_ack", b"rst"))
             put_integer(c + 1, row, event.t_ns - a.t0_ns)
             c += 2
+        elif event.kind == EVENT_UNDECIDED:
+            put_integer(c, row, event.t_ns - a.t0_ns)
+            c += 1
         put_integer(c, row, event.digits)
         put_day(c + 1, row, <int32_t>floored(t_us, DAY_US))
         return 0

@@ -22,9 +22,10 @@ from deltalake import (
 )
 
 from darkflow.sinks.columns import Columns
+from darkflow.sinks.fields import TABLES as EVENT_TABLES
 from darkflow.sinks.metrics import METRICS
 
-TABLES = ("darkflows", "late_answers", "stats")
+TABLES = (*EVENT_TABLES, "stats")
 KEPT_HOURS = 1
 CONFIGURATION: dict[str, str | None] = {
     "delta.checkpointInterval": "50",

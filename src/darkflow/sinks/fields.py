@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-BOTH = ("darkflow", "late_answer")
+ALL = ("darkflow", "late_answer", "undecided")
 
 
 @dataclass(frozen=True)
@@ -15,16 +15,17 @@ class Field:
     type: str
     unit: str
     meaning: str
-    events: tuple[str, ...] = BOTH
+    events: tuple[str, ...] = ALL
 
 
 FIELDS: tuple[Field, ...] = (
-    Field("timestamp", "string", "RFC 3339, UTC", "first SYN of the dark flow, or time of the late"
+    Field("timestamp", "string", "RFC 3339, UTC", "first SYN of the flow, or time of the late"
           " answer; as many digits as the capture tells"),
     Field("event_type", "string", "", "`darkflow`: a flow that nobody answered within the hold"
           " time; `darkflow_end`: its final counts, where its line was written at the verdict;"
-          " `late_answer`: an answer that came after the hold time"),
-    Field("flow_id", "integer", "", "the same for all events of one dark flow; from its addresses,"
+          " `late_answer`: an answer that came after the hold time; `undecided`: a flow that nobody"
+          " had answered when the capture or the sensor ended, before the hold time was over"),
+    Field("flow_id", "integer", "", "the same for all events of one flow; from its addresses,"
           " ports and first SYN, so every sensor gives the same"),
     Field("community_id", "string", "", "Community ID, version 1, seed 0"),
     Field("src_ip", "string", "", "who sent the SYN (orig)"),
@@ -34,8 +35,8 @@ FIELDS: tuple[Field, ...] = (
     Field("proto", "string", "", "`TCP`"),
     Field("direction", "string", "", "by `--networks`: `inbound`, `outbound`, `internal` or"
           " `transit`"),
-    Field("conn_state", "string", "", "Zeek's: `S0` for a dark flow; of a late answer `S1`"
-          " (SYN+ACK) or `REJ` (RST)"),
+    Field("conn_state", "string", "", "Zeek's: `S0` for a flow without an answer; of a late"
+          " answer `S1` (SYN+ACK) or `REJ` (RST)"),
     Field("history", "string", "", "Zeek's: `S`, `SD` with payload in the SYN; then `h` or `r` for"
           " the late answer"),
     Field("darkflow.t0_ns", "integer", "ns since 1970", "first SYN"),
@@ -66,10 +67,17 @@ FIELDS: tuple[Field, ...] = (
     Field("late_answer.answer", "string", "", "`syn_ack` or `rst`", ("late_answer",)),
     Field("late_answer.delay_ns", "integer", "ns", "from the first SYN to the late answer",
           ("late_answer",)),
+    Field("undecided.held_ns", "integer", "ns", "from the first SYN to the end of the capture or"
+          " of the sensor: so long nobody answered", ("undecided",)),
 )  # fmt: skip
 
 
-TABLES = {"darkflows": "darkflow", "late_answers": "late_answer"}
+# The store's tables of events, and the event type whose fields each has.
+TABLES = {"darkflows": "darkflow", "late_answers": "late_answer", "undecided": "undecided"}
+
+
+# Objects that only group fields: their names are not in those of the store's columns.
+GROUPS = ("darkflow", "late_answer", "undecided")
 
 
 @dataclass(frozen=True)
@@ -90,7 +98,9 @@ def columns_of(table: str) -> tuple[Column, ...]:
     columns = []
     for field in FIELDS:
         if TABLES[table] in field.events and not field.type.startswith("object"):
-            name = field.name.removeprefix("darkflow.").removeprefix("late_answer.")
+            name = field.name
+            for group in GROUPS:
+                name = name.removeprefix(f"{group}.")
             kind = field.type.removesuffix(" or null")
             if field.name == "timestamp":
                 kind = "timestamp"

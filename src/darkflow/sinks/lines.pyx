@@ -4,7 +4,7 @@ from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport free, realloc
 from darkflow.flow.batch cimport Events
 from darkflow.flow.layout cimport (
-    EVENT_LATE, KIND_ANSWER, attempt_t, be16, be32, event_t, key_of, tcp_at,
+    EVENT_LATE, EVENT_UNDECIDED, KIND_ANSWER, attempt_t, be16, be32, event_t, key_of, tcp_at,
 )
 from darkflow.flow.networks cimport Networks
 from darkflow.sinks.derived cimport (
@@ -87,18 +87,19 @@ cdef class LineFormat:
         cdef const event_t *event
         cdef const char *kind
         cdef char *end
-        for i in range(events.count):
-            event = &events.events[i]
-            kind = event_name(event, self.at_verdict)
-            if kind == NULL:
-                continue
-            self._room(used + LINE_BYTES)
-            end = self._line(self.buffer + used, event, kind)
-            used = end - self.buffer
-            self.lines += 1
+        with nogil:
+            for i in range(events.count):
+                event = &events.events[i]
+                kind = event_name(event, self.at_verdict)
+                if kind == NULL:
+                    continue
+                self._room(used + LINE_BYTES)
+                end = self._line(self.buffer + used, event, kind)
+                used = end - self.buffer
+                self.lines += 1
         return self.buffer[:used] if used else b""
 
-    cdef int _room(self, size_t size) except -1:
+    cdef int _room(self, size_t size) except -1 nogil:
         cdef size_t capacity = self.capacity if self.capacity else 1 << 16
         cdef char *grown
         while capacity < size:
@@ -106,7 +107,8 @@ cdef class LineFormat:
         if capacity != self.capacity:
             grown = <char *>realloc(self.buffer, capacity)
             if grown == NULL:
-                raise MemoryError("no memory for event lines")
+                with gil:
+                    raise MemoryError("no memory for event lines")
             self.buffer = grown
             self.capacity = capacity
         return 0
@@ -141,6 +143,8 @@ cdef class LineFormat:
             p = text(p, b'},"late_answer":{"answer":"')
             p = text(p, either(answered, b"syn_ack", b"rst"))
             p = field(p, b'","delay_ns":', event.t_ns - a.t0_ns)
+        elif event.kind == EVENT_UNDECIDED:
+            p = field(p, b'},"undecided":{"held_ns":', event.t_ns - a.t0_ns)
         return text(p, b"}}\n")
 
     cdef char *_attempt(self, char *p, const attempt_t *a) noexcept nogil:

@@ -9,7 +9,7 @@ import polars as pl
 from deltalake import DeltaTable
 
 from darkflow.sinks.delta import TABLES, Upkeep
-from darkflow.sinks.fields import FIELDS, columns_of
+from darkflow.sinks.fields import FIELDS, GROUPS, columns_of
 from darkflow.sinks.fields import TABLES as EVENT_TABLES
 
 PIECE_ROWS = 500_000
@@ -77,7 +77,7 @@ def documents(frame: pl.LazyFrame, table: str) -> pl.LazyFrame:
     """Rows of a table of events with the fields of their JSON lines, objects included."""
     columns = {column.field: column for column in columns_of(table) if column.field}
     top: list[pl.Expr] = []
-    objects: dict[str, list[pl.Expr]] = {"darkflow": [], "late_answer": [], "darkflow.icmp": []}
+    objects: dict[str, list[pl.Expr]] = {name: [] for name in (*GROUPS, "darkflow.icmp")}
     for field in FIELDS:
         parent, _, leaf = field.name.rpartition(".")
         if field.name == "darkflow.icmp":
@@ -88,8 +88,9 @@ def documents(frame: pl.LazyFrame, table: str) -> pl.LazyFrame:
     top[0] = rfc3339(table).alias("timestamp")
     icmp = pl.when(pl.col("icmp_type").is_not_null()).then(pl.struct(objects["darkflow.icmp"]))
     top.append(pl.struct(*objects["darkflow"], icmp.alias("icmp")).alias("darkflow"))
-    if EVENT_TABLES[table] == "late_answer":
-        top.append(pl.struct(objects["late_answer"]).alias("late_answer"))
+    own = EVENT_TABLES[table]
+    if own != "darkflow":
+        top.append(pl.struct(objects[own]).alias(own))
     return frame.select(top)
 
 
