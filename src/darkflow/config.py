@@ -111,6 +111,30 @@ def parse_store_bytes(text: str) -> int:
     return size_bytes
 
 
+def parse_block(text: str) -> int:
+    """A ring's block in bytes: a power of two from 64 KiB to 64 MiB."""
+    size_bytes = parse_bytes(text)
+    if size_bytes & (size_bytes - 1) or not 1 << 16 <= size_bytes <= 1 << 26:
+        raise ValueError(f"{text!r} is not a power of two from 64KiB to 64MiB")
+    return size_bytes
+
+
+def parse_block_time(text: str) -> int:
+    """A block's time-out in ns: 1 ms to 1 s."""
+    time_ns = parse_time(text)
+    if not 1_000_000 <= time_ns <= SECOND_NS:
+        raise ValueError(f"{text!r} is not between 1ms and 1s")
+    return time_ns
+
+
+def parse_workers(text: str) -> int:
+    """A number of workers: 1 to 64."""
+    workers = parse_count(text)
+    if workers > 64:
+        raise ValueError(f"{text!r} is more than 64")
+    return workers
+
+
 def parse_tunnels(text: str) -> tuple[str, ...]:
     """Names of tunnels from a comma-separated list, or "all"."""
     names = tuple(name.strip() for name in text.split(",") if name.strip())
@@ -237,8 +261,23 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     Setting(
         "ring_size", ("--ring-size",), "32MiB", "bytes",
-        "memory that the kernel fills with packets, of each interface: blocks of 1 MiB, at least 2",
+        "memory that the kernel fills with packets, of each interface: at least 2 blocks",
         parse_bytes,
+    ),
+    Setting(
+        "ring_block", ("--ring-block",), "1MiB", "bytes",
+        "blocks in which the kernel hands packets over: a power of two from 64KiB to 64MiB",
+        parse_block,
+    ),
+    Setting(
+        "ring_timeout", ("--ring-timeout",), "32ms", "time",
+        "when the kernel hands over a block that is not full; verdicts come this much and some 10"
+        " ms after T", parse_block_time,
+    ),
+    Setting(
+        "workers", ("--workers",), "1", "threads",
+        "threads among which the kernel deals out the flows, each with its own rings, queue and"
+        " table", parse_workers,
     ),
     Setting(
         "stats", ("--stats",), "60s", "time", "how often a line on the state is logged",
@@ -269,7 +308,7 @@ SETTINGS: tuple[Setting, ...] = (
 # The settings that only one command has; the others are everybody's.
 ONLY = {
     "analyze": ("reorder", "limit", "summary_size", "top"),
-    "sensor": ("ring_size", "stats"),
+    "sensor": ("ring_size", "ring_block", "ring_timeout", "workers", "stats"),
 }
 
 

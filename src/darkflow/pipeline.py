@@ -38,12 +38,21 @@ class Pipeline:
             for events in self.engine.observe(packets):
                 self._write(events)
 
-    def finish(self, now_ns: int) -> None:
-        """The source has ended at `now_ns`: last verdicts, sinks closed."""
+    def _judge_rest(self, now_ns: int) -> None:
         for events in self.engine.observe(self.order.rest()):
             self._write(events)
         for events in self.engine.finish(now_ns):
             self._write(events)
+
+    def start_over(self, now_ns: int) -> None:
+        """Time ends at `now_ns` and begins anew (the clock was set): no flow lasts across that."""
+        self._judge_rest(now_ns)
+        self.order.restart()
+        self.engine.restart()
+
+    def finish(self, now_ns: int) -> None:
+        """The source has ended at `now_ns`: last verdicts, sinks closed."""
+        self._judge_rest(now_ns)
         for sink in list(self.sinks):
             try:
                 sink.close()

@@ -11,7 +11,7 @@ import pytest
 from conftest import skip
 from darkflow.flow.batch import Frames
 from darkflow.flow.decode import Decoder
-from darkflow.sources.interface import Interface, RingSize
+from darkflow.sources.interface import Interface, RingSize, Watch
 
 PORT = 9  # nobody listens there
 
@@ -44,17 +44,17 @@ def drain(interface: Interface) -> list[str]:
 
 
 def test_syns_and_resets_come_up_once() -> None:
-    interface = Interface("lo", RingSize(), outgoing=False)
+    interface = Interface("lo", Watch(outgoing=False))
     connect(20)
     found = drain(interface)
     assert (found.count("syn"), found.count("rst")) == (20, 20)
     assert interface.take_drops() == 0
-    assert not interface.is_gone
+    assert interface.other_name == "lo"
     interface.close()
 
 
 def test_other_packets_stay_in_the_kernel() -> None:
-    interface = Interface("lo", RingSize(), outgoing=False)
+    interface = Interface("lo", Watch(outgoing=False))
     server = socket.create_server(("127.0.0.1", 0))
     with server, socket.create_connection(server.getsockname()) as client:
         accepted, _ = server.accept()
@@ -68,7 +68,7 @@ def test_other_packets_stay_in_the_kernel() -> None:
 
 
 def test_what_finds_no_room_is_counted() -> None:
-    interface = Interface("lo", RingSize(4096, 2, 1000), outgoing=False)
+    interface = Interface("lo", Watch(RingSize(4096, 2, 1000), outgoing=False))
     connect(500)
     found = len(drain(interface))
     dropped = interface.take_drops()
@@ -80,4 +80,4 @@ def test_what_finds_no_room_is_counted() -> None:
 
 def test_an_interface_that_is_not_there() -> None:
     with pytest.raises(OSError):
-        Interface("nosuch0", RingSize())
+        Interface("nosuch0", Watch())

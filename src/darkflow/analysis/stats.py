@@ -37,6 +37,22 @@ def stats(pipeline: Pipeline) -> dict[str, Any]:
     }
 
 
+def add_up(parts: list[dict[str, Any]]) -> dict[str, Any]:
+    """The metrics of several workers as those of one: numbers and histogram bins are added."""
+    total = dict(parts[0])
+    for part in parts[1:]:
+        for name, value in part.items():
+            if isinstance(value, list):
+                bins = {row["le"]: row["count"] for row in total[name]}
+                for row in value:
+                    bins[row["le"]] = bins.get(row["le"], 0) + row["count"]
+                edges = sorted(bins, key=lambda edge: (edge is None, edge))
+                total[name] = [{"le": edge, "count": bins[edge]} for edge in edges]
+            else:
+                total[name] += value
+    return total
+
+
 def _histogram(delays: Delays) -> list[dict[str, int | None]]:
     """Bins that are not empty: upper edge, or None beyond the last, and count."""
     return [{"le": edge, "count": count} for edge, count in delays.histogram()]

@@ -162,6 +162,15 @@ def _add_sensor(commands: argparse._SubParsersAction[Parser]) -> None:
         default="auto",
         help="whether packets that this machine sends count (default: auto: with one interface)",
     )
+    sensor.add_argument(
+        "--timestamps",
+        choices=("kernel", "hardware"),
+        default="kernel",
+        help="whose times packets get: the kernel's, or the network card's own (default: kernel)",
+    )
+    sensor.add_argument(
+        "--no-view", action="store_true", help="log lines on a terminal too, no live view"
+    )
     _add_settings(sensor, "sensor")
     _add_outputs(sensor)
     _add_file(sensor)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import signal
 import sys
+import threading
 import time
 
 from darkflow.commands.analyze import EXIT_USAGE, complain
-from darkflow.commands.interrupt import Interruptible
+from darkflow.commands.log import Log
+from darkflow.commands.mirror import MirrorCheck
 from darkflow.commands.wiring import Wiring
-from darkflow.sources.interface import RingSize
+from darkflow.commands.worker import SHOWN, Lookout, Worker
+from darkflow.sources.interface import RingSize, Watch, card_counters
 from darkflow.sources.live import Live
 
 TYPE_CHECKING = False
@@ -18,36 +21,54 @@ if TYPE_CHECKING:
     from types import FrameType
     from typing import Any
 
-    from darkflow.flow.batch import Events
+    from darkflow.commands.view import View
 
-# Attempts that a mirror must have shown before its silence means something.
-ENOUGH_ATTEMPTS = 100
-
-
-def log(level: str, message: str, **values: object) -> None:
-    """One structured line on stderr: time, level, message, then key=value."""
-    now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-    told = "".join(f" {name}={value}" for name, value in values.items())
-    sys.stderr.write(f"{now} {level} {message}{told}\n")
-    sys.stderr.flush()
+TICK_S = 1.0
+VIEW_S = 0.5
+# Losses are said at once, and then not more often than this.
+QUIET_S = 60.0
+LOGGED = ("attempts", "answered", "refused", "dark", "undecided", "late_answers")
+# What a worker may take to write its last events, within the 2 s of a stop.
+PATIENCE_S = 1.5
 
 
 def sensor_command(options: argparse.Namespace, settings: dict[str, Any]) -> int:
     """Watch interfaces until a signal ends it; the exit status."""
-    blocks = max(2, settings["ring_size"] // (1 << 20))
+    log = Log()
+    sources: list[Live] = []
     try:
-        source = Live(
-            options.interface,
-            lambda line: log("warning", line),
-            RingSize(blocks=blocks),
-            bool(settings["decap"]),
-            {"auto": None, "yes": True, "no": False}[options.outgoing],
-        )
+        for number in range(settings["workers"]):
+            watch = _watch(options, settings, sources)
+            say = (lambda line: log("warning", line)) if number == 0 else (lambda _: None)
+            sources.append(Live(options.interface, say, watch))
         wired = Wiring(options, settings, live=True)
-    except (OSError, MemoryError) as error:
+    except (OSError, MemoryError, ValueError) as error:
+        for source in sources:
+            source.close()
         complain(_reason(error))
         return EXIT_USAGE
-    return Sensor(source, wired, settings).run()
+    return Sensor(sources, wired, settings, log, _wants_view(options)).run()
+
+
+def _watch(options: argparse.Namespace, settings: dict[str, Any], others: list[Live]) -> Watch:
+    block_bytes = settings["ring_block"]
+    size = RingSize(
+        block_bytes,
+        max(2, settings["ring_size"] // block_bytes),
+        max(1, settings["ring_timeout"] // 1_000_000),
+    )
+    fanout = others[0].watch.fanout if others else None
+    if fanout is None and settings["workers"] > 1:
+        from darkflow.sources.fanout import Fanout
+
+        fanout = Fanout(settings["workers"])
+    outgoing = {"auto": None, "yes": True, "no": False}[options.outgoing]
+    hardware = options.timestamps == "hardware"
+    return Watch(size, bool(settings["decap"]), outgoing, hardware, fanout)
+
+
+def _wants_view(options: argparse.Namespace) -> bool:
+    return not options.no_view and options.events != "-" and sys.stderr.isatty()
 
 
 def _reason(error: BaseException) -> str:
@@ -57,117 +78,204 @@ def _reason(error: BaseException) -> str:
 
 
 class Sensor:
-    """The pipeline over live interfaces, with a line on its state from time to time.
+    """Supervises the workers: starts and stops them, and tells what they find and lose.
 
-    It is its own first sink: events come with every batch, and so does its chance to look around.
+    It wakes once a second and at a signal; the packets are none of its business.
     """
 
-    name = "the log"
-
-    def __init__(self, source: Live, wired: Wiring, settings: dict[str, Any]) -> None:
-        self.source = source
+    def __init__(
+        self, sources: list[Live], wired: Wiring, settings: dict[str, Any], log: Log, view: bool
+    ) -> None:
         self.wired = wired
-        self.pipeline = wired.pipeline(self, 0)
+        self.log = log
+        self.names = sources[0].names
+        self.workers = [self._worker(source, wired, log) for source in sources]
         if wired.store is not None:
             wired.store.say = lambda line: log("warning", line)
             wired.store.at_close = self._add_stats
-        self._every_ns = settings["stats"]
-        self._next_ns = time.monotonic_ns() + self._every_ns
-        self._ring_dropped = 0
-        self._one_sided = False
+        self._every_s = settings["stats"] / 1e9
+        self._mirror = MirrorCheck()
+        self._wake = threading.Event()
+        self._ended: int | None = None
         self._reopen = False
-        self._told = 0
+        self._told = [0] * len(self.workers)
+        self._cards = card_counters()
+        self._lost: dict[str, int] = {}
+        self._lost_said_s = float("-inf")
+        self._view: View | None = None
+        if view:
+            from darkflow.commands.view import View
+
+            self._view = View(self.names)
+
+    def _worker(self, source: Live, wired: Wiring, log: Log) -> Worker:
+        lookout = Lookout()
+        pipeline = wired.pipeline(lookout, 0, lookout.senders)
+        return Worker(source, pipeline, lookout, log, lambda: self._wake.set())
 
     def run(self) -> int:
-        """Run until SIGINT or SIGTERM; 0, or 1 when an output had to be given up."""
+        """Run until SIGINT or SIGTERM; 0, or 1 when something had to be given up."""
         signal.signal(signal.SIGHUP, self._on_hangup)
-        log("info", "watching", interfaces=",".join(self.source.names))
-        stoppable = Interruptible(self.source)
-        self.pipeline.run(stoppable)
-        self.pipeline.finish(self.source.now_ns)
-        for line in self.pipeline.troubles[self._told :]:
-            log("error", line)
-        self._report("stopped")
-        return 1 if self.pipeline.troubles else 0
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._on_end)
+        self.log("info", "watching", interfaces=",".join(self.names), workers=len(self.workers))
+        for worker in self.workers:
+            worker.start()
+        if self._view is not None:
+            self._start_view(self._view)
+        try:
+            self._supervise()
+        finally:
+            if self._view is not None:
+                self._view.stop()
+                self.log.write = Log().write
+        return self._finish()
 
-    def write(self, events: Events) -> None:
-        """Called with every batch, also with an empty one."""
-        del events
-        if self._reopen:
-            self._reopen = False
-            self._reopen_events()
-        for line in self.pipeline.troubles[self._told :]:
-            log("error", line)
-        self._told = len(self.pipeline.troubles)
-        if time.monotonic_ns() >= self._next_ns:
-            self._next_ns += self._every_ns
+    def _start_view(self, view: View) -> None:
+        for worker in self.workers:
+            worker.lookout.wants_recent = True
+        self.log.write = view.add_log
+        view.start()
+
+    def _supervise(self) -> None:
+        state_s = time.monotonic() + self._every_s
+        while self._ended is None and all(worker.failed is None for worker in self.workers):
+            self._wake.wait(min(TICK_S if self._view is None else VIEW_S, self._every_s))
+            self._wake.clear()
+            if self._reopen:
+                self._reopen = False
+                self._reopen_files()
+            self._say_troubles()
+            self._say_losses()
+            if self._view is not None:
+                self._show(self._view)
+            if time.monotonic() >= state_s:
+                state_s += self._every_s
+                self._tell_state()
+
+    def _tell_state(self) -> None:
+        if self._view is None:
             self._report("state")
-            self._add_stats()
-            self._look_at_mirror()
+        self._add_stats()
+        counts = self._counts()
+        line = self._mirror.look(counts, [worker.lookout.senders for worker in self.workers])
+        if line:
+            self.log("warning", line)
 
-    def close(self) -> None:
-        """Nothing is left to do."""
+    def _finish(self) -> int:
+        for worker in self.workers:
+            worker.source.stop()
+        failed = False
+        until_s = time.monotonic() + PATIENCE_S
+        for worker in self.workers:
+            if not worker.join(max(0.0, until_s - time.monotonic())):
+                self.log("error", "a worker does not end; what it still held is lost")
+                failed = True
+            elif worker.failed is not None:
+                self.log("error", f"a worker has failed: {worker.failed!r}")
+                failed = True
+        self._say_troubles()
+        self._report("stopped")
+        return 1 if failed or any(self._told) else 0
+
+    def _say_troubles(self) -> None:
+        for number, worker in enumerate(self.workers):
+            for line in worker.pipeline.troubles[self._told[number] :]:
+                self.log("error", line)
+            self._told[number] = len(worker.pipeline.troubles)
+
+    def _say_losses(self) -> None:
+        """Packets that were lost before Darkflow saw them, once a minute at most."""
+        lost = {f"ring_{name}": count for name, count in self._dropped_ring().items()}
+        cards = card_counters()
+        for name in self.names:
+            packets = cards.get(name, (0, 0))[1] - self._cards.get(name, (0, 0))[1]
+            lost[f"card_{name}"] = max(packets, 0)
+        grown = {name: n for name, n in lost.items() if n > self._lost.get(name, 0)}
+        if not grown or time.monotonic() - self._lost_said_s < QUIET_S:
+            return
+        self._lost_said_s = time.monotonic()
+        self._lost = lost
+        advice = (
+            "raise --ring-size"
+            if any(name.startswith("ring_") for name in grown)
+            else ("the network card or its driver was too slow (ethtool -S, ethtool -g)")
+        )
+        self.log("warning", f"packets were lost: {advice}", **grown)
+
+    def _dropped_ring(self) -> dict[str, int]:
+        total = dict.fromkeys(self.names, 0)
+        for worker in self.workers:
+            for name, count in worker.source.dropped_ring.items():
+                total[name] += count
+        return total
+
+    def _counts(self) -> dict[str, int]:
+        """The engines' counters, added up."""
+        total: dict[str, int] = {}
+        for worker in self.workers:
+            for name, count in worker.pipeline.engine.counters.items():
+                total[name] = total.get(name, 0) + count
+        return total
+
+    def stats(self) -> dict[str, Any]:
+        """All metrics now, of all workers together."""
+        from darkflow.analysis.stats import add_up, stats
+
+        values = add_up([stats(worker.pipeline) for worker in self.workers])
+        values["dropped_ring"] = sum(self._dropped_ring().values())
+        if self.wired.store is not None:
+            values["dropped_store"] = self.wired.store.dropped
+        return values
 
     def _add_stats(self) -> None:
         """One row of the store's table `stats`."""
-        from darkflow.analysis.stats import stats
-
         if self.wired.store is not None:
-            values = stats(self.pipeline)
-            values["dropped_ring"] = sum(self.source.dropped_ring.values())
-            values["dropped_store"] = self.wired.store.dropped
             # Before the first packet the network has no time.
-            t_ns = self.source.now_ns if self.source.now_ns > 0 else time.time_ns()
-            self.wired.store.add_stats(values, t_ns)
+            now_ns = max(worker.source.now_ns for worker in self.workers)
+            self.wired.store.add_stats(self.stats(), now_ns if now_ns > 0 else time.time_ns())
 
-    def _reopen_events(self) -> None:
+    def _show(self, view: View) -> None:
+        recent = [event for worker in self.workers for event in list(worker.lookout.recent)]
+        recent.sort(key=lambda event: int(event["t_ns"]))
+        view.show(self.stats(), recent[-SHOWN:])
+
+    def _reopen_files(self) -> None:
         if self.wired.event_file is None:
             return
         try:
             self.wired.event_file.reopen()
         except OSError as error:
             # The old file stays in use, under whatever name it has now.
-            log("error", f"cannot reopen {self.wired.event_file.name}: {error.strerror}")
+            self.log("error", f"cannot reopen {self.wired.event_file.name}: {error.strerror}")
         else:
-            log("info", "reopened the event file")
+            self.log("info", "reopened the event file")
 
     def _on_hangup(self, number: int, frame: FrameType | None) -> None:
         del number, frame
         self._reopen = True
+        self._wake.set()
+
+    def _on_end(self, number: int, frame: FrameType | None) -> None:
+        del frame
+        self._ended = number
+        # A second signal gets its usual effect.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        self._wake.set()
 
     def _report(self, message: str) -> None:
-        engine = self.pipeline.engine
-        counts = engine.counters
-        queue, table = engine.sizes
-        dropped = self.source.dropped_ring
-        log(
+        values = self.stats()
+        self.log(
             "info",
             message,
-            packets=self.pipeline.decoder.counters["packets"],
-            **{name: counts[name] for name in ("attempts", "answered", "refused", "dark")},
-            undecided=counts["undecided"],
-            late_answers=counts["late_answers"],
-            queue=queue,
-            table=table,
-            dropped_ring=sum(dropped.values()),
-            dropped_queue=counts["dropped_queue"],
-            dropped_table=counts["dropped_table"],
-            clamped=self.pipeline.order.clamped,
-            dropped_store=self.wired.store.dropped if self.wired.store is not None else 0,
+            packets=values["packets"],
+            **{name: values[name] for name in LOGGED},
+            queue=values["queue_flows"],
+            table=values["table_flows"],
+            **{
+                name: values.get(name, 0)
+                for name in ("dropped_ring", "dropped_queue", "dropped_table", "clamped")
+            },
+            dropped_store=values.get("dropped_store", 0),
         )
-        if sum(dropped.values()) > self._ring_dropped:
-            log("warning", "packets were lost in the ring: raise --ring-size", **dropped)
-        self._ring_dropped = sum(dropped.values())
-
-    def _look_at_mirror(self) -> None:
-        """A mirror that carries one direction makes every live host look dark."""
-        counts = self.pipeline.engine.counters
-        silent = counts["answered"] == counts["refused"] == counts["late_answers"] == 0
-        one_sided = counts["attempts"] >= ENOUGH_ATTEMPTS and silent
-        if one_sided and not self._one_sided:
-            log(
-                "warning",
-                "SYNs come but not one answer: does the mirror carry only one direction? Until it"
-                " carries both, every live host looks dark",
-            )
-        self._one_sided = one_sided

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import argparse
     from typing import Any
 
+    from darkflow.flow.senders import Senders
     from darkflow.sinks.dark_pcap import DarkPcap
     from darkflow.sinks.event_file import EventFile
     from darkflow.sinks.sink import Sink
@@ -68,7 +69,7 @@ class Wiring:
         # Captures can wait for a slow disk; what is live must not be made to.
         return Store(folder, columns, limits, patient=not live)
 
-    def pipeline(self, first: Sink, reorder_ns: int) -> Pipeline:
+    def pipeline(self, first: Sink, reorder_ns: int, senders: Senders | None = None) -> Pipeline:
         """The stages with all sinks, `first` before the others."""
         settings = self.settings
         sizes = (settings["queue_size"], settings["flow_table_size"])
@@ -76,4 +77,4 @@ class Wiring:
         order = Reorder(reorder_ns, settings["reorder_size"])
         outputs = (first, self.event_file, self.store, self.dark_pcap)
         sinks = [sink for sink in outputs if sink is not None]
-        return Pipeline(Decoder(settings["decap"], self._kept), order, engine, sinks)
+        return Pipeline(Decoder(settings["decap"], self._kept, senders), order, engine, sinks)

@@ -34,3 +34,5 @@ class Events:
     def __len__(self) -> int: ...
     def to_list(self) -> list[dict[str, Any]]:
         """The rows as dicts, for tests and debugging."""
+    def last_dark(self, limit: int) -> list[dict[str, Any]]:
+        """The latest verdicts "dark", at most `limit`, as dicts; the latest is the last."""

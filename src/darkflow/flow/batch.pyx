@@ -132,6 +132,16 @@ cdef class Events:
         """The rows as dicts, for tests and debugging."""
         return [_event(&self.events[i]) for i in range(self.count)]
 
+    def last_dark(self, limit):
+        """The latest verdicts "dark", at most `limit`, as dicts; the latest is the last."""
+        cdef uint32_t i = self.count
+        found = []
+        while i > 0 and len(found) < limit:
+            i -= 1
+            if self.events[i].kind == EVENT_DARK:
+                found.append(_event(&self.events[i]))
+        return found[::-1]
+
 
 cdef dict _ends(const uint8_t *head, uint8_t family):
     cdef int size = 4 if family == 4 else 16

@@ -24,6 +24,10 @@ class Engine:
         """Judge one batch of rows; iterates over event batches, each valid until the next."""
     def finish(self, now_ns: int) -> Iterator[Events]:
         """The capture has ended at `now_ns`: last verdicts; what is still held is undecided."""
+    def restart(self) -> None:
+        """Forget every flow, after `finish`: time begins anew. The counters go on."""
+    def deadline_ns(self) -> int:
+        """When time next brings something about; 2^62 when nothing is open."""
     @property
     def counters(self) -> dict[str, int]:
         """What became of every SYN and answer; syn = attempts + repeated + dropped_queue."""

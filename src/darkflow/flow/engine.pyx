@@ -47,6 +47,7 @@ cdef enum:
     FULL = 4096                     # events of one batch; a row or a deadline adds a few at most
     AHEAD = 8                       # rows between the look at the index and the work on a row
 
+NEVER = 1 << 62
 # Slots and index are numbered in 32 bits, and the index holds at most half of 2^32 entries.
 MAX_SIZE = 1 << 29
 
@@ -128,6 +129,32 @@ cdef class Engine:
             while self.table.dark.head and self.events.count < FULL:
                 self._end(self.table.dark.head, self.now_ns, END_OF_CAPTURE)
             yield self.events
+
+    def restart(self):
+        """Forget every flow, after `finish`: time begins anew. The counters go on."""
+        cdef uint32_t number = self.table.held.head
+        while number:
+            judge(slot(&self.table, number).kept, KEPT_NOT)
+            number = slot(&self.table, number).next
+        attempts_free(&self.table)
+        memset(&self.table, 0, sizeof(self.table))
+        self.now_ns = NO_TIME
+        if not attempts_init(&self.table, self.queue_size + self.table_size):
+            raise MemoryError("no memory for the delay queue: lower --queue-size")
+
+    def deadline_ns(self):
+        """When time next brings something about; NEVER (2^62) when nothing is open.
+
+        The end of an answered flow's slot counts as well, though nobody hears of it.
+        """
+        cdef int64_t next_ns = NEVER
+        cdef attempt_t *a
+        if self.table.held.head:
+            next_ns = slot(&self.table, self.table.held.head).t0_ns + self.hold_ns
+        if self.table.dark.head:
+            a = slot(&self.table, self.table.dark.head)
+            next_ns = min(next_ns, max(a.t0_ns + self.hold_ns, a.last_syn_ns) + self.idle_ns)
+        return next_ns + 1 if next_ns < NEVER else NEVER
 
     cdef uint32_t _rows(self, Packets packets, uint32_t begin) except? 0 nogil:
         """Rows from `begin` on, until all are done or the events are full: how many are done."""

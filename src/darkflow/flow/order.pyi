@@ -10,5 +10,7 @@ class Reorder:
     def __len__(self) -> int: ...
     def put(self, packets: Packets) -> Packets:
         """Take a batch in and give out the rows that are safe now, valid until the next call."""
+    def restart(self) -> None:
+        """Time begins anew, after `rest`."""
     def rest(self) -> Packets:
         """All that is left, at the end of all sources."""

@@ -70,6 +70,10 @@ cdef class Reorder:
         self._sort(sorted_end)
         return self._give(self._before(self.horizon_ns))
 
+    def restart(self):
+        """Time begins anew, after `rest`."""
+        self.horizon_ns = NO_TIME
+
     def rest(self):
         """All that is left, at the end of all sources."""
         if self.end > self.begin and self.rows[self.end - 1].t_ns > self.horizon_ns:

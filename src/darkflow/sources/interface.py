@@ -9,6 +9,7 @@ import mmap
 import os
 import socket
 import struct
+import time
 
 from darkflow.sources.kernel_filter import packed, program
 from darkflow.sources.ring import RingWalker
@@ -16,13 +17,15 @@ from darkflow.sources.ring import RingWalker
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from darkflow.flow.batch import Frames
+    from darkflow.sources.fanout import Fanout
 
 ETH_P_ALL = 0x0003
 SOL_PACKET, SO_ATTACH_FILTER = 263, 26
 PACKET_ADD_MEMBERSHIP, PACKET_RX_RING, PACKET_STATISTICS = 1, 5, 6
-PACKET_VERSION, PACKET_IGNORE_OUTGOING = 10, 23
+PACKET_VERSION, PACKET_TIMESTAMP, PACKET_IGNORE_OUTGOING = 10, 17, 23
 PACKET_MR_PROMISC, TPACKET_V3 = 1, 2
-SIOCGIFHWADDR = 0x8927
+SIOCGIFHWADDR, SIOCSHWTSTAMP = 0x8927, 0x89B0
+STAMP_ALL, RAW_HARDWARE = 1, 1 << 6
 ARPHRD_ETHER, ARPHRD_LOOPBACK, ARPHRD_NONE = 1, 772, 65534
 ETHERNET, RAW_IP = 1, 101
 FRAME_BYTES = 1 << 11  # the kernel only wants it to divide a block
@@ -33,46 +36,67 @@ class RingSize:
 
     __slots__ = ("block_bytes", "blocks", "timeout_ms")
 
-    def __init__(self, block_bytes: int = 1 << 20, blocks: int = 32, timeout_ms: int = 8) -> None:
+    def __init__(self, block_bytes: int = 1 << 20, blocks: int = 32, timeout_ms: int = 32) -> None:
         self.block_bytes = block_bytes
         self.blocks = blocks
         self.timeout_ms = timeout_ms
 
 
-class Interface:
-    """A ring on one interface; needs CAP_NET_RAW, and CAP_NET_ADMIN to see all packets.
+class Watch:
+    """How interfaces are watched.
 
-    `outgoing`: whether packets that this machine sends count too. OSError says what is missing.
+    tunnels: the kernel lets them through. outgoing: packets that this machine sends count too.
+    hardware: times are the network card's own. fanout: the group of rings to join, if any.
     """
+
+    __slots__ = ("fanout", "hardware", "outgoing", "size", "tunnels")
 
     def __init__(
         self,
-        name: str,
-        size: RingSize,
-        source: int = 0,
+        size: RingSize | None = None,
         tunnels: bool = False,
-        outgoing: bool = True,
+        outgoing: bool | None = None,
+        hardware: bool = False,
+        fanout: Fanout | None = None,
     ) -> None:
+        self.size = size or RingSize()
+        self.tunnels = tunnels
+        self.outgoing = outgoing
+        self.hardware = hardware
+        self.fanout = fanout
+
+
+class Interface:
+    """A ring on one interface; needs CAP_NET_RAW, and CAP_NET_ADMIN to see all packets.
+
+    OSError says what is missing.
+    """
+
+    def __init__(self, name: str, watch: Watch, source: int = 0) -> None:
         self.name = name
-        self.size = size
+        self._fanout = watch.fanout
         self._index = socket.if_nametoindex(name)
         self._socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
         try:
             kind = self._kind()
-            self._attach(packed(program(kind != RAW_IP, tunnels)))
-            self._map = self._ring()
-            if not outgoing:
+            self._attach(packed(program(kind != RAW_IP, watch.tunnels)))
+            if watch.hardware:
+                self._stamp_in_hardware()
+            self._map = self._ring(watch.size)
+            if watch.outgoing is False:
                 self._socket.setsockopt(SOL_PACKET, PACKET_IGNORE_OUTGOING, 1)
             # Bound last: nothing is caught before the filter and the ring are there.
             self._socket.bind((name, ETH_P_ALL))
             self._promiscuous()
+            if self._fanout is not None:
+                self._fanout.join(self._socket, name, time.time_ns())
         except BaseException:
             self._socket.close()
             raise
-        self.walker = RingWalker(self._map, size.block_bytes, kind, source)
+        self.walker = RingWalker(self._map, watch.size.block_bytes, kind, source)
 
-    def _ask(self, request: int) -> bytes:
-        asked = struct.pack("256s", self.name.encode()[:15])
+    def _ask(self, request: int, more: bytes = b"") -> bytes:
+        asked = struct.pack("16s240s", self.name.encode()[:15], more)
         return fcntl.ioctl(self._socket.fileno(), request, asked)
 
     def _kind(self) -> int:
@@ -88,8 +112,18 @@ class Interface:
         fprog = struct.pack("HL", len(code) // 8, ctypes.addressof(buffer))
         self._socket.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, fprog)
 
-    def _ring(self) -> mmap.mmap:
-        size = self.size
+    def _stamp_in_hardware(self) -> None:
+        """Have the card stamp every packet it receives (kernel doc networking/timestamping)."""
+        config = ctypes.create_string_buffer(struct.pack("iii", 0, 0, STAMP_ALL))
+        try:
+            self._ask(SIOCSHWTSTAMP, struct.pack("L", ctypes.addressof(config)))
+        except OSError as error:
+            raise OSError(
+                error.errno, "it has no hardware time stamps: use --timestamps kernel"
+            ) from None
+        self._socket.setsockopt(SOL_PACKET, PACKET_TIMESTAMP, RAW_HARDWARE)
+
+    def _ring(self, size: RingSize) -> mmap.mmap:
         self._socket.setsockopt(SOL_PACKET, PACKET_VERSION, struct.pack("i", TPACKET_V3))
         frames = size.block_bytes // FRAME_BYTES * size.blocks
         request = (size.block_bytes, size.blocks, FRAME_BYTES, frames, size.timeout_ms, 0, 0)
@@ -106,15 +140,19 @@ class Interface:
 
     def read(self, out: Frames) -> bool:
         """Frames of one block, or False at once when there is none."""
-        return self.walker.walk(out)
+        if not self.walker.walk(out):
+            return False
+        if self._fanout is not None and self.walker.now_ns <= self._fanout.whole_ns(self.name):
+            out.clear(out.now_ns)
+        return True
 
     @property
-    def is_gone(self) -> bool:
-        """Whether this interface no longer exists, or is another one under the same name."""
+    def other_name(self) -> str | None:
+        """What the interface is called now, if no longer as it was; None when it has gone."""
         try:
-            return socket.if_nametoindex(self.name) != self._index
+            return socket.if_indextoname(self._index)
         except OSError:
-            return True
+            return None
 
     def take_error(self) -> int:
         """What has happened to the interface (ENETDOWN: it was set down), 0 for nothing."""
@@ -127,4 +165,21 @@ class Interface:
 
     def close(self) -> None:
         """Give the ring back."""
+        if self._fanout is not None:
+            self._fanout.leave(self.name)
         os.close(self._socket.detach())
+
+
+def card_counters() -> dict[str, tuple[int, int]]:
+    """What the kernel has counted by interface: (packets received, packets it had to drop).
+
+    Drops here lie before any filter or ring: the card or its driver had no room.
+    """
+    with open("/proc/thread-self/net/dev", encoding="ascii") as lines:  # noqa: PTH123
+        found = {}
+        for line in list(lines)[2:]:
+            name, _, rest = line.partition(":")
+            words = rest.split()
+            # received: bytes packets errs drop fifo frame compressed multicast
+            found[name.strip()] = (int(words[1]), int(words[3]) + int(words[4]))
+    return found

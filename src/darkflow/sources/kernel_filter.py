@@ -17,14 +17,17 @@ if TYPE_CHECKING:
     Step = str | tuple[str, int] | tuple[str, int, str] | tuple[str, int, str, str]
 
 # Opcodes of classic BPF, as in linux/filter.h.
-LD_H_ABS, LD_B_IND, LD_H_IND, LDX_IMM = 0x28, 0x50, 0x48, 0x01
-AND_K, LSH_K, ADD_X, TAX = 0x54, 0x64, 0x0C, 0x07
-JEQ, JGT, JSET, JA, RET_K = 0x15, 0x25, 0x45, 0x05, 0x06
+LD_W_ABS, LD_H_ABS, LD_B_IND, LD_H_IND, LD_W_IND = 0x20, 0x28, 0x50, 0x48, 0x40
+LDX_IMM, LDX_MEM, ST, STX = 0x01, 0x61, 0x02, 0x03
+ADD_K, AND_K, MUL_K, LSH_K, RSH_K, ADD_X, XOR_X = 0x04, 0x54, 0x24, 0x64, 0x74, 0x0C, 0xAC
+TAX, TXA, JEQ, JGT, JSET, JA, RET_K, RET_A = 0x07, 0x87, 0x15, 0x25, 0x45, 0x05, 0x06, 0x16
 
 OPCODES = {
-    "ldh": LD_H_ABS, "ldb[x+]": LD_B_IND, "ldh[x+]": LD_H_IND, "ldx#": LDX_IMM, "and": AND_K,
-    "lsh": LSH_K, "addx": ADD_X, "tax": TAX, "jeq": JEQ, "jgt": JGT, "jset": JSET, "ja": JA,
-    "ret": RET_K,
+    "ldw": LD_W_ABS, "ldh": LD_H_ABS, "ldb[x+]": LD_B_IND, "ldh[x+]": LD_H_IND,
+    "ldw[x+]": LD_W_IND, "ldx#": LDX_IMM, "ldx": LDX_MEM, "st": ST, "stx": STX,
+    "add": ADD_K, "and": AND_K, "mul": MUL_K, "lsh": LSH_K, "rsh": RSH_K, "addx": ADD_X,
+    "xorx": XOR_X, "tax": TAX, "txa": TXA, "jeq": JEQ, "jgt": JGT, "jset": JSET, "ja": JA,
+    "ret": RET_K, "reta": RET_A,
 }  # fmt: skip
 WHOLE_PACKET = 0x40000
 VLANS = (0x8100, 0x88A8, 0x9100)

@@ -1,9 +1,10 @@
 """Interfaces as one live source: batches as packets come, and time that passes without them.
 
 Each interface has a ring of its own. Network time is what every interface has surely reached: the
-time of its last packet while its ring has blocks to read, the clock minus `LAG_NS` while it has
-none (the kernel hands a block over after its timeout at the latest). So a SYN on a link that falls
-silent gets its verdict all the same.
+time of its last packet when a block of its ring has just been read, else the clock less `lag_ns`
+(the kernel hands a block over after its timeout at the latest). So a SYN on a link that falls
+silent gets its verdict all the same. In between the source sleeps: until a block is full or timed
+out, or until the next deadline that anybody has.
 """
 
 from __future__ import annotations
@@ -14,60 +15,72 @@ import select
 import time
 
 from darkflow.flow.batch import Frames
-from darkflow.sources.interface import Interface, RingSize
+from darkflow.sources.interface import Interface, Watch
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 NO_TIME = -(1 << 63)
-# A ring's block timeout is 8 ms; the rest is for a kernel and a Python that are late.
-LAG_NS = 25_000_000
-POLL_MS = 10
+# What a kernel and a Python that are late may need beyond a block's timeout.
+SLACK_NS = 8_000_000
 CHECK_NS = 1_000_000_000
+# Then the others have their turn.
+MOST_BATCHES = 64
+# A clock that is set, and not only slewed (at most 0.5 ms in a second), moves further.
+STEP_NS = 250_000_000
 
 
 class Live:
     """Several interfaces, merged by time; an empty batch comes when nothing else does.
 
     What happens to an interface (gone, back) is said to `report`, one line each; the others go on.
-    `outgoing`: whether packets that this machine sends count. Of one interface they are the answers
-    of its own services; of several, the second sight of what was forwarded.
+    Iterating ends at `stop`, with all that has come until then, and when the clock was set: then
+    `stepped_ns` is not 0, and the next iteration goes on in the new time.
     """
 
     def __init__(
-        self,
-        names: list[str],
-        report: Callable[[str], None],
-        size: RingSize | None = None,
-        tunnels: bool = False,
-        outgoing: bool | None = None,
+        self, names: list[str], report: Callable[[str], None], watch: Watch | None = None
     ) -> None:
         """Open every interface; OSError, with the interface's name, when one cannot be."""
         self.names = names
         self.now_ns = NO_TIME
+        self.stepped_ns = 0
+        self.turns = 0
+        # When somebody waits for a time of the network: the source wakes for it.
+        self.deadline_ns: Callable[[], int] = lambda: 1 << 62
         self._report = report
-        self._size = size or RingSize()
-        self._tunnels = tunnels
-        self._outgoing = len(names) == 1 if outgoing is None else outgoing
+        self.watch = watch or Watch()
+        if self.watch.outgoing is None:
+            # Of one interface they are the answers of its own services; of several, the second
+            # sight of what was forwarded.
+            self.watch.outgoing = len(names) == 1
+        self._lag_ns = self.watch.size.timeout_ms * 1_000_000 + SLACK_NS
         self._open: dict[int, Interface] = {}
         self._lost: set[int] = set()
+        self._called: dict[int, str] = dict(enumerate(names))
         self._dropped: dict[int, int] = dict.fromkeys(range(len(names)), 0)
         self._seen: dict[int, int] = dict.fromkeys(range(len(names)), 0)
-        self._checked_ns = 0
+        self._check_at_ns = 0
+        self._ahead_ns = time.time_ns() - time.monotonic_ns()
+        self._stopping = False
+        self._bell = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         try:
             for source in range(len(names)):
                 self._open[source] = self._interface(source)
         except BaseException:
             self.close()
             raise
+        self._poll = self._polled()
 
     def _interface(self, source: int) -> Interface:
         name = self.names[source]
-        # On loopback every packet is both outgoing and incoming.
-        outgoing = self._outgoing and name != "lo"
+        watch = self.watch
+        if name == "lo" and watch.outgoing:
+            # On loopback every packet is both outgoing and incoming.
+            watch = Watch(watch.size, watch.tunnels, False, watch.hardware, watch.fanout)
         try:
-            return Interface(name, self._size, source, self._tunnels, outgoing)
+            return Interface(name, watch, source)
         except PermissionError as error:
             raise PermissionError(
                 error.errno, "watching an interface needs CAP_NET_RAW: run as root", name
@@ -75,52 +88,98 @@ class Live:
         except OSError as error:
             raise OSError(error.errno or errno.EIO, error.strerror or str(error), name) from None
 
+    def _polled(self) -> select.poll:
+        poll = select.poll()
+        poll.register(self._bell, select.POLLIN)
+        for interface in self._open.values():
+            poll.register(interface.fileno(), select.POLLIN | select.POLLERR)
+        return poll
+
     def __iter__(self) -> Iterator[Frames]:
         frames = Frames()
-        try:
-            while True:
-                self._check()
+        last_ns = 1 << 62
+        if self.stepped_ns:
+            self.now_ns = NO_TIME
+            self.stepped_ns = 0
+        while not self._clock_was_set() and time.time_ns() < last_ns:
+            self.turns += 1
+            # The clock first: what is read after it holds everything that came before it.
+            clock_ns = reached_ns = time.time_ns()
+            alone = len(self._open) == 1
+            for interface in list(self._open.values()):
                 busy = False
-                floor_ns = time.time_ns() - LAG_NS
-                for interface in list(self._open.values()):
-                    if interface.read(frames):
-                        busy = True
-                        floor_ns = min(floor_ns, interface.walker.now_ns)
-                        frames.now_ns = self.now_ns
-                        yield frames
-                # What was read until here had come before the clock was looked at.
-                self.now_ns = max(self.now_ns, floor_ns)
-                if not busy:
-                    self._wait()
-                frames.clear(self.now_ns)
-                yield frames
-        finally:
-            self.close()
+                for _ in range(MOST_BATCHES):
+                    if not interface.read(frames):
+                        break
+                    busy = True
+                    frames.now_ns = interface.walker.now_ns if alone else self.now_ns
+                    yield frames
+                silent_ns = clock_ns - self._lag_ns
+                now_ns = interface.walker.now_ns if busy else silent_ns
+                reached_ns = min(reached_ns, max(now_ns, silent_ns))
+            self.now_ns = max(self.now_ns, reached_ns)
+            frames.clear(self.now_ns)
+            yield frames
+            if self._stopping and last_ns > clock_ns + CHECK_NS:
+                # What is in blocks that are still open counts too.
+                last_ns = clock_ns + self._lag_ns
+            self._wait()
+        self._take_drops()
 
     def _wait(self) -> None:
-        poll = select.poll()
-        watched = {interface.fileno(): interface for interface in self._open.values()}
-        for number in watched:
-            poll.register(number, select.POLLIN | select.POLLERR)
-        for number, happened in poll.poll(POLL_MS):
+        """Until a ring has a block, or somebody's time has come."""
+        newest_ns = max((i.walker.now_ns for i in self._open.values()), default=NO_TIME)
+        due_ns = self.deadline_ns()
+        if newest_ns > self.now_ns:
+            # It waits for an interface that is silent.
+            due_ns = min(due_ns, newest_ns)
+        now_ns = time.time_ns()
+        wait_ns = min(due_ns + self._lag_ns - now_ns, CHECK_NS)
+        if self._stopping:
+            wait_ns = min(wait_ns, self._lag_ns >> 2)
+        # Rounded up: a moment too early would be a turn for nothing.
+        for number, happened in self._poll.poll(max(wait_ns // 1_000_000 + 1, 0)):
+            if number == self._bell:
+                os.eventfd_read(self._bell)
             # An error stays until it is asked for, and would end every wait at once.
-            if happened & select.POLLERR and (error := watched[number].take_error()):
-                self._report(f"interface {watched[number].name}: {os.strerror(error)}")
+            elif happened & select.POLLERR:
+                self._say_error(number)
+        if time.monotonic_ns() >= self._check_at_ns:
+            self._check_at_ns = time.monotonic_ns() + CHECK_NS
+            self._check()
+
+    def _say_error(self, number: int) -> None:
+        for source, interface in self._open.items():
+            if interface.fileno() == number and (error := interface.take_error()):
+                self._report(f"interface {self._called[source]}: {os.strerror(error)}")
+
+    def _clock_was_set(self) -> bool:
+        """Whether the clock has jumped; then packets that wait are put into the new time."""
+        ahead_ns = time.time_ns() - time.monotonic_ns()
+        step_ns, self._ahead_ns = ahead_ns - self._ahead_ns, ahead_ns
+        if abs(step_ns) < STEP_NS:
+            return False
+        for interface in self._open.values():
+            interface.walker.step(step_ns, time.time_ns())
+        self.stepped_ns = step_ns
+        return True
 
     def _check(self) -> None:
         """Once a second: interfaces that have gone are left out, and opened when they are back."""
-        now_ns = time.monotonic_ns()
-        if now_ns - self._checked_ns < CHECK_NS:
-            return
-        self._checked_ns = now_ns
+        self._take_drops()
         for source, interface in list(self._open.items()):
-            self._dropped[source] += interface.take_drops()
-            if interface.is_gone:
+            interface.walker.step(0, 0)
+            name = interface.other_name
+            if name is None:
                 self._seen[source] += interface.walker.packets
                 interface.close()
                 del self._open[source]
                 self._lost.add(source)
-                self._report(f"interface {self.names[source]} has gone; waiting for it")
+                self._report(f"interface {self._called[source]} has gone; waiting for it")
+                self._called[source] = self.names[source]
+            elif name != self._called[source]:
+                self._report(f"interface {self._called[source]} is called {name} now; going on")
+                self._called[source] = name
         for source in sorted(self._lost):
             try:
                 self._open[source] = self._interface(source)
@@ -128,24 +187,33 @@ class Live:
                 continue
             self._lost.discard(source)
             self._report(f"interface {self.names[source]} is back")
+        self._poll = self._polled()
+
+    def _take_drops(self) -> None:
+        for source, interface in self._open.items():
+            self._dropped[source] += interface.take_drops()
 
     @property
     def dropped_ring(self) -> dict[str, int]:
-        """Packets that found no room in the ring, by interface."""
-        for source, interface in self._open.items():
-            self._dropped[source] += interface.take_drops()
+        """Packets that found no room in the ring, by interface, as of the last second."""
         return {self.names[source]: count for source, count in self._dropped.items()}
 
     @property
     def packets(self) -> dict[str, int]:
         """Packets that the kernel's filter let through, by interface."""
-        now = {source: interface.walker.packets for source, interface in self._open.items()}
+        now = {source: interface.walker.packets for source, interface in list(self._open.items())}
         return {
             self.names[source]: count + now.get(source, 0) for source, count in self._seen.items()
         }
 
+    def stop(self) -> None:
+        """End the iteration, from any thread, after what has come until now."""
+        self._stopping = True
+        os.eventfd_write(self._bell, 1)
+
     def close(self) -> None:
         """Give the rings back."""
-        for interface in self._open.values():
+        for source, interface in self._open.items():
+            self._seen[source] += interface.walker.packets
             interface.close()
         self._open.clear()

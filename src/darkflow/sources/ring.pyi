@@ -13,3 +13,5 @@ class RingWalker:
     ) -> None: ...
     def walk(self, out: Frames) -> bool:
         """Frames of the next block, or of its rest; False when the kernel has filled none."""
+    def step(self, step_ns: int, now_ns: int) -> None:
+        """The clock was set by `step_ns` and is `now_ns` now; 0: that is long past."""

@@ -9,6 +9,9 @@ from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from darkflow.flow.batch cimport Frames
 from darkflow.flow.layout cimport MAX_FRAMES, NO_TIME, TIMED, frame_t
 
+cdef extern from "<stdlib.h>" nogil:
+    long long llabs(long long)
+
 cdef extern from "<linux/if_packet.h>" nogil:
     enum: TP_STATUS_KERNEL
     enum: TP_STATUS_USER
@@ -54,6 +57,7 @@ cdef class RingWalker:
     cdef uint16_t source
     cdef readonly int64_t now_ns, disorder_ns
     cdef readonly uint64_t packets
+    cdef int64_t step_ns, stepped_at_ns
 
     def __init__(self, ring, block_bytes, link, source=0):
         self.map = ring
@@ -67,6 +71,16 @@ cdef class RingWalker:
 
     cdef tpacket_block_desc *_desc(self) noexcept nogil:
         return <tpacket_block_desc *>(&self.map[0] + <uint64_t>self.block * self.block_bytes)
+
+    def step(self, step_ns, now_ns):
+        """The clock was set by `step_ns` and is `now_ns` now; 0: that is long past.
+
+        Packets that still have the old time are moved into the new one.
+        """
+        self.step_ns = step_ns
+        self.stepped_at_ns = now_ns
+        if step_ns:
+            self.now_ns = NO_TIME
 
     def walk(self, Frames out):
         """Frames of the next block, or of its rest; False when the kernel has filled none."""
@@ -112,6 +126,9 @@ cdef class RingWalker:
             out.count += 1
 
     cdef void _time(self, frame_t *frame, int64_t t_ns) noexcept nogil:
+        cdef int64_t off_ns = t_ns - self.stepped_at_ns
+        if self.step_ns and llabs(off_ns + self.step_ns) < llabs(off_ns):
+            t_ns += self.step_ns
         if t_ns < self.now_ns:
             if self.now_ns - t_ns > self.disorder_ns:
                 self.disorder_ns = self.now_ns - t_ns
