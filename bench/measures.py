@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import live
 from captures import BENCH, Captures, check, truth_path
 from process import Command, Figure, Sample, in_turn, python, ratio, run_step
 from report import (
@@ -349,4 +350,7 @@ MEASURES: dict[str, tuple[Callable[[Bench], Result], bool]] = {
     "memory": (memory, True),
     "events": (events, True),
     "flood": (flood, True),
+    "live-load": (live.load, False),
+    "live-cpu": (live.cpu, False),
+    "live-latency": (live.latency, False),
 }

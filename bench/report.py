@@ -13,6 +13,7 @@ from pathlib import Path
 from process import Figure, Sample
 
 BEGIN, END = "<!-- bench:begin -->", "<!-- bench:end -->"
+SOAK = ("<!-- soak:begin -->", "<!-- soak:end -->")
 MIB = 1 << 20
 
 
@@ -136,10 +137,10 @@ def document(results: Sequence[Result], preface: str, judged: bool = True) -> st
     return "\n".join([*parts, *map(markdown_table, tables)])
 
 
-def replace_between_markers(text: str, new: str) -> str:
+def replace_between_markers(text: str, new: str, marks: tuple[str, str] = (BEGIN, END)) -> str:
     """`text` with everything between the markers replaced; ValueError without both of them."""
-    before, begin, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
+    before, begin, rest = text.partition(marks[0])
+    _, end, after = rest.partition(marks[1])
     if not begin or not end:
-        raise ValueError(f"the page has no {BEGIN} ... {END}")
-    return f"{before}{BEGIN}\n{new.strip()}\n{END}{after}"
+        raise ValueError(f"the page has no {marks[0]} ... {marks[1]}")
+    return f"{before}{begin}\n{new.strip()}\n{end}{after}"

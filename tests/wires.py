@@ -70,9 +70,9 @@ class Wire:
 
 
 @contextmanager
-def wire() -> Iterator[Wire]:
-    """A wire that is gone afterwards, whatever happens."""
-    made = Wire(f"darkflow-test-{os.getpid()}")
+def wire(number: int = 0) -> Iterator[Wire]:
+    """A wire that is gone afterwards, whatever happens; `number` tells those of a process apart."""
+    made = Wire(f"darkflow-test-{os.getpid()}-{number}")
     for namespace in (made.near, made.far):
         made.run("ip", "netns", "add", namespace)
     try:
