@@ -108,14 +108,9 @@ class Listener:
         pinned = ("taskset", "-c", str(LISTENING_CORE), *argv)
         with self.log_path.open("wb") as log:
             self.process = subprocess.Popen(
-                link.inside(link.far, *pinned), stderr=log, env=self._environment(work)
+                link.inside(link.far, *pinned), stderr=log, env=environment(work)
             )
         self.wait_for(lambda: ready in self.log)
-
-    def _environment(self, work: Path) -> dict[str, str]:
-        # The bench may be run on a source tree that is not the installed one.
-        path = os.environ.get("PYTHONPATH")
-        return {**environment(work), **({"PYTHONPATH": path} if path else {})}
 
     @property
     def log(self) -> str:

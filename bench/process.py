@@ -49,7 +49,12 @@ class Figure:
 
 def environment(work: Path) -> dict[str, str]:
     """The environment of what is measured: byte code is cached, as in an installed program."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+    # PYTHONPATH stays: what is measured may be another source tree than the installed one.
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if name == "PYTHONPATH" or not name.startswith("PYTHON")
+    }
     return {**kept, "PYTHONPYCACHEPREFIX": str(work / "pycache"), "LC_ALL": "C", "TZ": "UTC"}
 
 

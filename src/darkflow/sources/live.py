@@ -130,8 +130,8 @@ class Live:
         """Until a ring has a block, or somebody's time has come."""
         newest_ns = max((i.walker.now_ns for i in self._open.values()), default=NO_TIME)
         due_ns = self.deadline_ns()
-        if newest_ns > self.now_ns:
-            # It waits for an interface that is silent.
+        if newest_ns >= self.now_ns:
+            # A packet waits for its time to pass, with one interface just as for a silent one.
             due_ns = min(due_ns, newest_ns)
         now_ns = time.time_ns()
         wait_ns = min(due_ns + self._lag_ns - now_ns, CHECK_NS)
