@@ -148,7 +148,19 @@ def entry() -> None:
             status = 1
     except KeyboardInterrupt:
         status = 130
+    if _store_still_works():
+        # A thread that comes back from native code while the interpreter goes down aborts it.
+        sys.stderr.flush()
+        os._exit(status)
     sys.exit(status)
+
+
+def _store_still_works() -> bool:
+    """Whether a store has given up its threads, because its disk is slower than it may take."""
+    threading = sys.modules.get("threading")
+    return threading is not None and any(
+        thread.name in ("darkflow store", "darkflow upkeep") for thread in threading.enumerate()
+    )
 
 
 if __name__ == "__main__":

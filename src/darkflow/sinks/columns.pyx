@@ -65,7 +65,9 @@ cdef class Columns:
         self.networks = networks
         self.hold_ns = hold_ns
         self.at_verdict = at_verdict
-        self.take()
+        self.dark = Columns.empty("darkflows")
+        self.late = Columns.empty("late_answers")
+        self.undecided = Columns.empty("undecided")
 
     @staticmethod
     def empty(table):
@@ -83,35 +85,31 @@ cdef class Columns:
     def take(self):
         """The rows by table, tables without rows left out; from then on they are the caller's."""
         taken = {}
-        if self.dark is not None:
-            taken = {
-                "darkflows": self.dark, "late_answers": self.late, "undecided": self.undecided,
-            }
-        self.dark = Columns.empty("darkflows")
-        self.late = Columns.empty("late_answers")
-        self.undecided = Columns.empty("undecided")
-        return {table: rows for table, rows in taken.items() if len(rows)}
+        if self.dark.count:
+            taken["darkflows"], self.dark = self.dark, Columns.empty("darkflows")
+        if self.late.count:
+            taken["late_answers"], self.late = self.late, Columns.empty("late_answers")
+        if self.undecided.count:
+            taken["undecided"], self.undecided = self.undecided, Columns.empty("undecided")
+        return taken
 
     def add(self, Events events):
         """Append the rows of one batch."""
         cdef size_t i
         cdef const event_t *event
         cdef const char *kind
-        cdef Rows rows
-        for i in range(events.count):
-            event = &events.events[i]
-            kind = event_name(event, self.at_verdict)
-            if kind == NULL:
-                continue
-            if event.kind == EVENT_LATE:
-                rows = self.late
-            elif event.kind == EVENT_UNDECIDED:
-                rows = self.undecided
-            else:
-                rows = self.dark
-            rows.room(1)
-            self._row(rows, event, kind)
-            rows.count += 1
+        with nogil:
+            for i in range(events.count):
+                event = &events.events[i]
+                kind = event_name(event, self.at_verdict)
+                if kind == NULL:
+                    continue
+                if event.kind == EVENT_LATE:
+                    self._row(self.late, event, kind)
+                elif event.kind == EVENT_UNDECIDED:
+                    self._row(self.undecided, event, kind)
+                else:
+                    self._row(self.dark, event, kind)
 
     def rows_in(self, Events events):
         """How many rows a batch makes."""
@@ -121,10 +119,12 @@ cdef class Columns:
             count += event_name(&events.events[i], self.at_verdict) != NULL
         return count
 
-    cdef int _row(self, Rows rows, const event_t *event, const char *kind) except -1:
+    cdef int _row(self, Rows rows, const event_t *event, const char *kind) except -1 nogil:
         cdef const attempt_t *a = &event.attempt
-        cdef column_t *c = rows.columns
         cdef size_t row = rows.count
+        cdef column_t *c
+        rows.room(1)
+        c = rows.columns
         cdef bint late = event.kind == EVENT_LATE
         cdef int64_t t_us = floored(event.t_ns if late else a.t0_ns, 1000)
         put_integer(c, row, t_us)
@@ -142,9 +142,10 @@ cdef class Columns:
             c += 1
         put_integer(c, row, event.digits)
         put_day(c + 1, row, <int32_t>floored(t_us, DAY_US))
+        rows.count += 1
         return 0
 
-    cdef column_t *_ends(self, column_t *c, size_t row, const event_t *event) except NULL:
+    cdef column_t *_ends(self, column_t *c, size_t row, const event_t *event) except NULL nogil:
         cdef const attempt_t *a = &event.attempt
         cdef const uint8_t *key = key_of(a.head, a.family)
         cdef int size = 4 if a.family == 4 else 16
@@ -186,7 +187,7 @@ cdef class Columns:
         put_integer(c + 5, row, a.last_syn_ns)
         return c + 6
 
-    cdef column_t *_header(self, column_t *c, size_t row, const attempt_t *a) except NULL:
+    cdef column_t *_header(self, column_t *c, size_t row, const attempt_t *a) except NULL nogil:
         cdef const uint8_t *tcp = a.head + tcp_at(a.family)
         cdef bint v4 = a.family == 4
         cdef options_t options
@@ -206,7 +207,7 @@ cdef class Columns:
         put_integer(c + 9, row, a.payload_bytes)
         return c + 10
 
-    cdef column_t *_icmp(self, column_t *c, size_t row, const attempt_t *a) except NULL:
+    cdef column_t *_icmp(self, column_t *c, size_t row, const attempt_t *a) except NULL nogil:
         cdef char text[ADDRESS_BYTES]
         maybe(c, row, a.icmp_known, a.icmp_type)
         maybe(c + 1, row, a.icmp_known, a.icmp_code)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
+from arro3.core import RecordBatch
 from deltalake import (
     ColumnProperties,
     CommitProperties,
@@ -81,7 +82,9 @@ class Table:
         )
 
     def append(self, rows: Any, number: int) -> None:
-        """Add one batch; numbers rise. A column that the table lacks is added to it.
+        """Add one batch, or a list of batches as one; numbers rise.
+
+        A column that the table lacks is added to it.
 
         A try may fail behind its commit: then the next one finds its number there.
         """
@@ -94,7 +97,7 @@ class Table:
         self._unsure = True
         write_deltalake(
             self._table,
-            rows,
+            [RecordBatch.from_arrow(part) for part in rows] if isinstance(rows, list) else rows,
             mode="append",
             schema_mode="merge",
             writer_properties=WRITER,

@@ -1,4 +1,8 @@
-"""The event store as a sink: rows wait in memory, a thread writes them, nothing stalls the loop."""
+"""The event store: rows wait in memory, a thread writes them, nothing stalls who brings them.
+
+Each loop that brings events has a sink of its own (`Store.sink`), with its own columns. What they
+share is a count of rows, the line of batches, and the two threads that write and tidy up.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from darkflow.flow.batch import Events
+from darkflow.sinks.arrow import Rows
 from darkflow.sinks.columns import Columns
 from darkflow.sinks.delta import TABLES, Table, stats_rows
 from darkflow.sinks.housekeeping import Housekeeping
@@ -28,6 +33,9 @@ ROW_BYTES = 256
 # Housekeeping after so many commits, or after so long a time if there was any.
 TIDY_COMMITS = 64
 TIDY_S = 60.0
+# A live run has to end soon after it was told to. What is not on disk by then is lost, and counted.
+CLOSE_S = 1.2
+THREADS = ("darkflow store", "darkflow upkeep")  # cli.py asks whether they have ended
 
 
 @dataclass(frozen=True)
@@ -57,17 +65,54 @@ class _Batch:
     number: int
 
 
+class StoreSink:
+    """One loop's way into the store; its rows wait in its own columns until the next flush.
+
+    Its lock is asked for by nobody else but the flush, which takes the rows and leaves new columns.
+    """
+
+    def __init__(self, store: Store, columns: Columns) -> None:
+        self.name = store.name
+        self._store = store
+        self._columns = columns
+        self._whole: list[dict[str, Rows]] = []
+        self._lock = threading.Lock()
+
+    def write(self, events: Events) -> None:
+        """Take the rows of one batch; the disk is not touched here."""
+        more = self._columns.rows_in(events)
+        if not more or not self._store.reserve(more):
+            return
+        with self._lock:
+            self._columns.add(events)
+            enough = self._columns.count >= FLUSH_ROWS
+            if enough:
+                self._whole.append(self._columns.take())
+        if enough:
+            self._store.flush_soon()
+
+    def take(self) -> list[dict[str, Rows]]:
+        """The rows that wait, by table, in pieces of some FLUSH_ROWS."""
+        with self._lock:
+            taken, self._whole = [*self._whole, self._columns.take()], []
+        return taken
+
+    def close(self) -> None:
+        """Nothing: the rows are written when the store is closed, at the latest."""
+
+
 class Store:
     """Appends to the tables of `folder` every `flush_s` or FLUSH_ROWS, whichever comes first.
 
     At most `limits.rows` wait; beyond them rows are dropped and counted, or, if `patient` (input
-    that can wait, as files do), `write` waits as long as writing works.
+    that can wait, as files do), `write` waits as long as writing works. With `columns` the store is
+    itself a sink, for who has one loop only.
     """
 
     def __init__(
         self,
         folder: str,
-        columns: Columns,
+        columns: Columns | None,
         limits: Limits,
         patient: bool = False,
     ) -> None:
@@ -78,7 +123,6 @@ class Store:
         # Called once, before the last rows are written: for what is known only then.
         self.at_close: Callable[[], None] | None = None
         self.run = uuid.uuid4().hex
-        self._columns = columns
         self._limits = limits
         self._patient = patient
         # A line when writing begins to fail, and one when it works again; replace it to hear them.
@@ -90,67 +134,114 @@ class Store:
             self.housekeeping = Housekeeping(path, limits.days, limits.size_bytes)
         except Exception as error:
             raise OSError(0, reason(error), folder) from error
+        self._sinks: list[StoreSink] = []
+        self._own = self.sink(columns) if columns is not None else None
         self._batches: deque[_Batch] = deque()
-        self._waiting = 0  # rows handed over and not yet written
+        self._waiting = 0  # rows that were accepted and are not yet on disk
         self._number = 0
         self._commits = 0
-        self._closing = False
+        self._flush_now = self._closing = self._closed = False
         self._changed = threading.Condition()
         self._tidy = threading.Event()
         self._threads = [
-            threading.Thread(target=work, name=f"darkflow {name}", daemon=True)
-            for name, work in (("store", self._write_on), ("upkeep", self._tidy_on))
+            threading.Thread(target=work, name=name, daemon=True)
+            for name, work in zip(THREADS, (self._write_on, self._tidy_on), strict=True)
         ]
         for thread in self._threads:
             thread.start()
 
+    def sink(self, columns: Columns) -> StoreSink:
+        """A sink for one more loop; the store is closed by its owner, after all loops."""
+        made = StoreSink(self, columns)
+        self._sinks = [*self._sinks, made]
+        return made
+
     def write(self, events: Events) -> None:
-        """Take the rows of one batch; the disk is not touched here."""
-        more = self._columns.rows_in(events)
-        with self._changed:
-            while self._full(more) and self._patient and not self.trouble:
-                self._hand_over()
-                self._changed.wait()
-            if self._full(more):
-                self.dropped += more
-                return
-            self._columns.add(events)
-            if self._columns.count >= FLUSH_ROWS:
-                self._hand_over()
+        """Take the rows of one batch into the columns that the store was given."""
+        if self._own is None:
+            raise ValueError("this store has no columns of its own: write to its sinks")
+        self._own.write(events)
 
     def add_stats(self, values: dict[str, Any], t_ns: int) -> None:
         """One row of the table `stats`: values by name of metric, at a time of the network."""
         t_us = t_ns // 1000
         stamp = {"timestamp": t_us, "day": t_us // 86_400_000_000, "run": self.run}
+        rows = stats_rows([stamp | values])
+        if self.reserve(1):
+            with self._changed:
+                self._enqueue("stats", rows, 1)
+
+    def reserve(self, more: int) -> bool:
+        """Whether so many more rows may wait; if not, they are counted as dropped."""
         with self._changed:
-            self._enqueue("stats", stats_rows([stamp | values]), 1)
+            while self._full(more) and self._patient and not self.trouble:
+                self._flush_now = True
+                self._changed.notify_all()
+                self._changed.wait()
+            accepted = not self._full(more) and not self._closing
+            if accepted:
+                self._waiting += more
+            else:
+                self.dropped += more
+        return accepted
+
+    def flush_soon(self) -> None:
+        """Have the rows of all sinks written as soon as what is in line before them is."""
+        with self._changed:
+            self._flush_now = True
+            self._changed.notify_all()
 
     def close(self) -> None:
-        """Write what is left, one try for each batch, and tidy up; a second call does nothing."""
-        at_close, self.at_close = self.at_close, None
-        if at_close is not None:
-            at_close()
+        """Write what is left, one try for each batch; a second call does nothing.
+
+        A patient store also tidies up, however long that takes. Another one gives up after CLOSE_S:
+        what is not on disk then is counted, and upkeep is left where it is: each of its steps is
+        there as a whole or not at all, and what it leaves behind goes with a later vacuum.
+        """
         with self._changed:
-            self._hand_over()
+            if self._closed:
+                return
+            self._closed = True
+        if self.at_close is not None:
+            self.at_close()
+        self._flush()
+        with self._changed:
             self._closing = True
             self._changed.notify_all()
         self._tidy.set()
+        end_s = time.monotonic() + CLOSE_S
         for thread in self._threads:
-            if thread.is_alive():
-                thread.join()
+            thread.join(None if self._patient else max(0, end_s - time.monotonic()))
+        with self._changed:
+            lost, self._waiting = self._waiting, 0
+            self.dropped += lost
+            self._batches.clear()
+            if lost and not self.trouble:
+                self.trouble = "it was too slow"
+        if lost:
+            self.say(f"{lost} rows were not written to the {self.name}: {self.trouble}")
 
     def _full(self, more: int) -> bool:
-        waiting = self._waiting + self._columns.count
-        return waiting > 0 and waiting + more > self._limits.rows
+        return self._waiting > 0 and self._waiting + more > self._limits.rows
 
-    def _hand_over(self) -> None:
-        for table, rows in self._columns.take().items():
-            self._enqueue(table, rows, len(rows))
+    def _flush(self) -> None:
+        """Put the rows of all sinks in line: a commit for each table, more if there are many."""
+        parts: dict[str, list[Rows]] = {name: [] for name in TABLES}
+        for sink in self._sinks:
+            for taken in sink.take():
+                for table, rows in taken.items():
+                    parts[table].append(rows)
+        with self._changed:
+            for table, rest in parts.items():
+                while rest:
+                    group = [rest.pop()]
+                    while rest and sum(map(len, group)) < FLUSH_ROWS:
+                        group.append(rest.pop())
+                    self._enqueue(table, group, sum(map(len, group)))
 
     def _enqueue(self, table: str, rows: Any, count: int) -> None:
         self._number += 1
         self._batches.append(_Batch(table, rows, count, self._number))
-        self._waiting += count
         self._changed.notify_all()
 
     def _write_on(self) -> None:
@@ -158,36 +249,44 @@ class Store:
         flushed_s = time.monotonic()
         while True:
             with self._changed:
-                while not self._batches and not self._closing:
-                    rest_s = flushed_s + self._limits.flush_s - time.monotonic()
-                    if rest_s <= 0:
-                        flushed_s = time.monotonic()
-                        self._hand_over()
-                    else:
-                        self._changed.wait(rest_s)
-                if not self._batches:
-                    return
-                batch = self._batches[0]
-            self._try(batch)
+                rest_s = flushed_s + self._limits.flush_s - time.monotonic()
+                self._changed.wait_for(
+                    lambda: self._batches or self._flush_now or self._closing, max(0, rest_s)
+                )
+                batch = self._batches[0] if self._batches else None
+                if batch is None:
+                    if self._closing:
+                        return
+                    self._flush_now = False
+            if batch is None:
+                self._flush()
+                flushed_s = time.monotonic()
+            elif not self._try(batch) and self._closing:
+                return
 
-    def _try(self, batch: _Batch) -> None:
+    def _try(self, batch: _Batch) -> bool:
+        """Whether the batch is on disk now; after a failure some time has passed."""
         try:
             self._need_room(batch.count)
             self._tables[batch.table].append(batch.rows, batch.number)
         except BaseException as error:  # a panic below is no Exception; nothing may end this thread
             self._failed(reason(error))
-            return
+            return False
         with self._changed:
-            self._batches.popleft()
-            self._waiting -= batch.count
             self.written += batch.count
             self._commits += 1
+            if not self._batches:  # close has given it up, and counted it
+                self.dropped -= batch.count
+                return True
+            self._batches.popleft()
+            self._waiting -= batch.count
             recovered, self.trouble = self.trouble, ""
             self._changed.notify_all()
         if recovered:
             self.say(f"{self.name} is written again; {self.dropped} rows were lost until now")
         if self._commits % TIDY_COMMITS == 0:
             self._tidy.set()
+        return True
 
     def _need_room(self, rows: int) -> None:
         """A disk that is nearly full is left alone: a try would leave parts of files on it."""
@@ -199,9 +298,6 @@ class Store:
             first = not self.trouble
             self.trouble = why
             self._changed.notify_all()
-            if self._closing:
-                self.dropped += sum(batch.count for batch in self._batches)
-                self._batches.clear()
         if first:
             self.say(f"cannot write {self.name}: {why}; trying again")
         with self._changed:
@@ -214,13 +310,14 @@ class Store:
             self._tidy.wait(TIDY_S)
             self._tidy.clear()
             closing = self._closing
+            if closing and not self._patient:
+                return
             if closing:
                 self._threads[0].join()
             if self._commits > tidied:
                 tidied = self._commits
                 try:
-                    time_for_it = (self._patient or not closing) and not self.trouble
-                    self.housekeeping.round(compact=time_for_it)
+                    self.housekeeping.round(compact=not self.trouble)
                 except BaseException as error:  # as in _try
                     self.say(f"upkeep of {self.name} failed: {reason(error)}")
             if closing:
