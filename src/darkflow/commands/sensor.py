@@ -28,8 +28,9 @@ VIEW_S = 0.5
 # Losses are said at once, and then not more often than this.
 QUIET_S = 60.0
 LOGGED = ("attempts", "answered", "refused", "dark", "undecided", "late_answers")
-# What a worker may take to write its last events, within the 2 s of a stop.
-PATIENCE_S = 1.5
+# What workers and store may take to write the last events, within the 2 s of a stop; the store gets
+# a little time also where the workers have used up theirs.
+PATIENCE_S, LEAST_S = 1.5, 0.3
 
 
 def sensor_command(options: argparse.Namespace, settings: dict[str, Any]) -> int:
@@ -175,8 +176,12 @@ class Sensor:
                 self.log("error", f"a worker has failed: {worker.failed!r}")
                 failed = True
         self._say_troubles()
+        lost = 0
+        if self.wired.store is not None:
+            self.wired.store.close(max(LEAST_S, until_s - time.monotonic()))
+            lost = self.wired.store.dropped
         self._report("stopped")
-        return 1 if failed or any(self._told) else 0
+        return 1 if failed or lost or any(self._told) else 0
 
     def _say_troubles(self) -> None:
         for number, worker in enumerate(self.workers):

@@ -56,7 +56,6 @@ class Wiring:
         return EventFile(options.events, lines, live)
 
     def _open_store(self, folder: str, live: bool) -> Store:
-        from darkflow.sinks.columns import Columns
         from darkflow.sinks.store import Limits, Store
 
         limits = Limits(
@@ -65,9 +64,16 @@ class Wiring:
             self.settings["store_days"],
             self.settings["store_bytes"],
         )
-        columns = Columns(self.networks, self.settings["hold"], self._at_verdict)
         # Captures can wait for a slow disk; what is live must not be made to.
-        return Store(folder, columns, limits, patient=not live)
+        return Store(folder, None, limits, patient=not live)
+
+    def _store_sink(self) -> Sink | None:
+        """The store has a sink for each pipeline, and is closed after all of them."""
+        if self.store is None:
+            return None
+        from darkflow.sinks.columns import Columns
+
+        return self.store.sink(Columns(self.networks, self.settings["hold"], self._at_verdict))
 
     def pipeline(self, first: Sink, reorder_ns: int, senders: Senders | None = None) -> Pipeline:
         """The stages with all sinks, `first` before the others."""
@@ -75,6 +81,6 @@ class Wiring:
         sizes = (settings["queue_size"], settings["flow_table_size"])
         engine = Engine(settings["hold"], settings["idle"], sizes, self.seed, self._kept)
         order = Reorder(reorder_ns, settings["reorder_size"])
-        outputs = (first, self.event_file, self.store, self.dark_pcap)
+        outputs = (first, self.event_file, self._store_sink(), self.dark_pcap)
         sinks = [sink for sink in outputs if sink is not None]
         return Pipeline(Decoder(settings["decap"], self._kept, senders), order, engine, sinks)

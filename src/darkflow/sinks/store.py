@@ -33,7 +33,7 @@ ROW_BYTES = 256
 # Housekeeping after so many commits, or after so long a time if there was any.
 TIDY_COMMITS = 64
 TIDY_S = 60.0
-# A live run has to end soon after it was told to. What is not on disk by then is lost, and counted.
+# A live run has to end soon after it was told to; what is not on disk by then is lost, and counted.
 CLOSE_S = 1.2
 THREADS = ("darkflow store", "darkflow upkeep")  # cli.py asks whether they have ended
 
@@ -191,12 +191,12 @@ class Store:
             self._flush_now = True
             self._changed.notify_all()
 
-    def close(self) -> None:
+    def close(self, patience_s: float = CLOSE_S) -> None:
         """Write what is left, one try for each batch; a second call does nothing.
 
-        A patient store also tidies up, however long that takes. Another one gives up after CLOSE_S:
-        what is not on disk then is counted, and upkeep is left where it is: each of its steps is
-        there as a whole or not at all, and what it leaves behind goes with a later vacuum.
+        A patient store also tidies up, however long that takes. Another one gives up when its time
+        is over: what is not on disk then is counted, and upkeep is left where it is, for each of
+        its steps is there as a whole or not at all. What it leaves behind goes with a later vacuum.
         """
         with self._changed:
             if self._closed:
@@ -209,7 +209,7 @@ class Store:
             self._closing = True
             self._changed.notify_all()
         self._tidy.set()
-        end_s = time.monotonic() + CLOSE_S
+        end_s = time.monotonic() + patience_s
         for thread in self._threads:
             thread.join(None if self._patient else max(0, end_s - time.monotonic()))
         with self._changed:
