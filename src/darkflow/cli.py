@@ -67,11 +67,20 @@ def read_options(argv: list[str]) -> argparse.Namespace:
     return options
 
 
+def read_all(argv: list[str]) -> tuple[argparse.Namespace, dict[str, Any]]:
+    """Options and settings; ValueError says what is wrong with one, or with the file.
+
+    `options.read_again` does the same once more, for a command that reads its file again.
+    """
+    options = read_options(argv)
+    options.read_again = lambda: read_all(argv)
+    return options, parse_settings(options) if hasattr(options, "config") else {}
+
+
 def main(argv: list[str]) -> int:
     """Run one command; its exit status."""
     try:
-        options = read_options(argv)
-        settings = parse_settings(options) if hasattr(options, "config") else {}
+        options, settings = read_all(argv)
     except ValueError as error:
         fail(str(error))
     if options.command is None:

@@ -115,3 +115,17 @@ def test_ranges_that_are_not_sorted_and_disjoint_are_refused(
 ) -> None:
     with pytest.raises(ValueError, match="sorted and disjoint"):
         Networks(v4, v6)
+
+
+def test_networks_may_be_replaced() -> None:
+    watched = watch("192.0.2.0/24,2001:db8::/32")
+    inside = bytes([192, 0, 2, 1])
+    for _ in range(40):
+        for text, direction in (("10.0.0.0/8", "transit"), ("192.0.2.0/25,::/0", "internal")):
+            watched.replace(*parse_networks(text)[1:], parse_networks(text)[0])
+            assert watched.direction_of(inside, inside) == direction
+            assert watched.direction_of(OUTSIDE6, OUTSIDE6) == direction
+            assert watched.cidrs == parse_networks(text)[0]
+    with pytest.raises(ValueError, match="sorted and disjoint"):
+        watched.replace([(b"\3" * 4, b"\1" * 4)], [])
+    assert watched.direction_of(inside, inside) == "internal"

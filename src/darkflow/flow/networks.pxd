@@ -8,10 +8,10 @@ cdef enum:
     TRANSIT = 3
 
 cdef class Networks:
-    cdef bytes ranges4
-    cdef bytes ranges6
-    cdef const uint8_t *first[2]
-    cdef Py_ssize_t count[2]
+    cdef list kept
+    cdef const uint8_t *table[2]
     cdef readonly tuple cidrs
-    cdef bint contains(self, const uint8_t *address, uint8_t family) noexcept nogil
+    cdef bint contains(
+        self, const uint8_t *table, const uint8_t *address, uint8_t family
+    ) noexcept nogil
     cdef int direction(self, const attempt_t *attempt) noexcept nogil

@@ -13,6 +13,13 @@ class Networks:
         ranges6: Sequence[tuple[bytes, bytes]],
         cidrs: Iterable[str] = ...,
     ) -> None: ...
+    def replace(
+        self,
+        ranges4: Sequence[tuple[bytes, bytes]],
+        ranges6: Sequence[tuple[bytes, bytes]],
+        cidrs: Iterable[str] = ...,
+    ) -> None:
+        """Watch these networks from now on; ValueError for ranges out of order."""
     @classmethod
     def everything(cls) -> Networks:
         """Every address is watched."""
