@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -15,29 +16,32 @@ from darkflow.cli import parse_settings, read_options
 from darkflow.commands.config_file import keys_of
 from darkflow.commands.config_text import config_text
 from darkflow.commands.parser import build_parser, commands_of
-from darkflow.config import LIVE, SETTINGS, TUNNEL_NAMES, settings_of
+from darkflow.config import LIVE, SETTINGS, TUNNEL_NAMES, Setting, settings_of
 from running import darkflow
 
-TIMES = st.one_of(
-    st.integers(1, 86_400).map(str),
-    st.builds("{}.{:03}".format, st.integers(1, 9999), st.integers(0, 999)),
-    st.builds("{}{}".format, st.integers(1, 1000), st.sampled_from(("ms", "s", "us", " s"))),
-)
-SIZES = st.integers(1, 1 << 29).map(str)
-BYTES = st.builds("{}{}".format, st.integers(1, 900), st.sampled_from(("MiB", "GiB")))
-NETWORKS = st.lists(
-    st.one_of(st.ip_addresses().map(str), st.sampled_from(("10.0.0.0/8", "2001:db8::/32"))),
-    min_size=1, max_size=5,
-).map(",".join)  # fmt: skip
-TUNNELS = st.lists(st.sampled_from((*TUNNEL_NAMES, "all")), max_size=3).map(",".join)
-VALUES = {
-    "time": TIMES,
-    "bytes": BYTES,
-    "CIDR,...": NETWORKS,
-    "tunnel,...": TUNNELS,
-    "days": st.integers(1, 36500).map(str),
-    "rows": st.integers(1, 1000).map(str),
+# What somebody may write, by unit; of a setting those are tried that it can have.
+WRITTEN = {
+    "time": ["1", "2.5", "0.001", "7 s", "50ms", "32ms", "999us", "1.5m", "2min", "24h", "86400"],
+    "bytes": ["65536", "64KiB", "1MiB", "1.5MiB", "7GiB", "0.5GiB", "1073741824", "16 MiB"],
+    "CIDR,...": ["192.0.2.0/24", "::/0", "10.0.0.0/8,2001:db8::/32", "192.0.2.1, 2001:db8::1"],
+    "tunnel,...": ["", "all", "vxlan", "gre, gtp", *TUNNEL_NAMES],
 }
+NUMBERS = ["1", "2", "007", "12", "64", "1000", "36500", "1048576", "536870912", " 3 "]
+
+
+def values_of(setting: Setting) -> st.SearchStrategy[str]:
+    """Values that a setting can have."""
+
+    def can_have(text: str) -> bool:
+        with suppress(ValueError):
+            setting.parse(text)
+            return True
+        return False
+
+    written = [*WRITTEN.get(setting.unit, NUMBERS), *([setting.default] if setting.default else [])]
+    return st.sampled_from([text for text in written if can_have(text)])
+
+
 TEXTS = st.text(min_size=1).filter(lambda text: not text.startswith("-") and "\0" not in text)
 
 
@@ -97,8 +101,7 @@ def test_round_trip(data: st.DataObject) -> None:
     argv = ["sensor"]
     for setting in settings_of("sensor"):
         if data.draw(st.booleans()):
-            value = data.draw(VALUES.get(setting.unit, SIZES))
-            argv.append(f"{setting.flags[-1]}={value}")
+            argv.append(f"{setting.flags[-1]}={data.draw(values_of(setting))}")
     for name in data.draw(st.lists(TEXTS, max_size=3)):
         argv.append(f"--interface={name}")
     for flag in ("--events", "--store", "--dark-pcap"):

@@ -10,6 +10,7 @@ import time
 from darkflow.commands.analyze import EXIT_USAGE, complain
 from darkflow.commands.log import Log
 from darkflow.commands.mirror import MirrorCheck
+from darkflow.commands.service import Service
 from darkflow.commands.wiring import Wiring
 from darkflow.commands.worker import SHOWN, Lookout, Worker
 from darkflow.sources.interface import RingSize, Watch, card_counters
@@ -48,7 +49,7 @@ def sensor_command(options: argparse.Namespace, settings: dict[str, Any]) -> int
             source.close()
         complain(_reason(error))
         return EXIT_USAGE
-    return Sensor(sources, wired, settings, log, _wants_view(options)).run()
+    return Sensor(sources, wired, settings, log, options).run()
 
 
 def _watch(options: argparse.Namespace, settings: dict[str, Any], others: list[Live]) -> Watch:
@@ -85,7 +86,12 @@ class Sensor:
     """
 
     def __init__(
-        self, sources: list[Live], wired: Wiring, settings: dict[str, Any], log: Log, view: bool
+        self,
+        sources: list[Live],
+        wired: Wiring,
+        settings: dict[str, Any],
+        log: Log,
+        options: argparse.Namespace,
     ) -> None:
         self.wired = wired
         self.log = log
@@ -94,7 +100,9 @@ class Sensor:
         if wired.store is not None:
             wired.store.say = lambda line: log("warning", line)
             wired.store.at_close = self._add_stats
+        self.service = Service(options, settings, log, self._turns)
         self._every_s = settings["stats"] / 1e9
+        self._state_s = 0.0
         self._mirror = MirrorCheck()
         self._wake = threading.Event()
         self._ended: int | None = None
@@ -104,7 +112,7 @@ class Sensor:
         self._lost: dict[str, int] = {}
         self._lost_said_s = float("-inf")
         self._view: View | None = None
-        if view:
+        if _wants_view(options):
             from darkflow.commands.view import View
 
             self._view = View(self.names)
@@ -114,6 +122,9 @@ class Sensor:
         pipeline = wired.pipeline(lookout, 0, lookout.senders)
         return Worker(source, pipeline, lookout, log, lambda: self._wake.set())
 
+    def _turns(self) -> list[int]:
+        return [worker.source.turns for worker in self.workers]
+
     def run(self) -> int:
         """Run until SIGINT or SIGTERM; 0, or 1 when something had to be given up."""
         signal.signal(signal.SIGHUP, self._on_hangup)
@@ -122,6 +133,7 @@ class Sensor:
         self.log("info", "watching", interfaces=",".join(self.names), workers=len(self.workers))
         for worker in self.workers:
             worker.start()
+        self.service.ready(self._status())
         if self._view is not None:
             self._start_view(self._view)
         try:
@@ -139,31 +151,35 @@ class Sensor:
         view.start()
 
     def _supervise(self) -> None:
-        state_s = time.monotonic() + self._every_s
+        self._state_s = time.monotonic() + self._every_s
+        tick_s = min(TICK_S if self._view is None else VIEW_S, self.service.every_s)
         while self._ended is None and all(worker.failed is None for worker in self.workers):
-            self._wake.wait(min(TICK_S if self._view is None else VIEW_S, self._every_s))
+            self._wake.wait(min(tick_s, self._every_s))
             self._wake.clear()
+            self.service.beat()
             if self._reopen:
                 self._reopen = False
-                self._reopen_files()
+                self._reload()
             self._say_troubles()
             self._say_losses()
             if self._view is not None:
                 self._show(self._view)
-            if time.monotonic() >= state_s:
-                state_s += self._every_s
+            if time.monotonic() >= self._state_s:
+                self._state_s += self._every_s
                 self._tell_state()
 
     def _tell_state(self) -> None:
         if self._view is None:
             self._report("state")
         self._add_stats()
+        self.service.status(self._status())
         counts = self._counts()
         line = self._mirror.look(counts, [worker.lookout.senders for worker in self.workers])
         if line:
             self.log("warning", line)
 
     def _finish(self) -> int:
+        self.service.stopping()
         for worker in self.workers:
             worker.source.stop()
         failed = False
@@ -244,6 +260,24 @@ class Sensor:
         recent = [event for worker in self.workers for event in list(worker.lookout.recent)]
         recent.sort(key=lambda event: int(event["t_ns"]))
         view.show(self.stats(), recent[-SHOWN:])
+
+    def _status(self) -> str:
+        counts = self._counts()
+        return (
+            f"watching {', '.join(self.names)}: {counts['attempts']} attempts,"
+            f" {counts['dark']} dark, {sum(self._dropped_ring().values())} packets lost"
+        )
+
+    def _reload(self) -> None:
+        """SIGHUP: the file of --config, then new output files."""
+        new = self.service.reload()
+        if "networks" in new:
+            self.wired.watch(new["networks"])
+        if "stats" in new:
+            self._every_s = new["stats"] / 1e9
+            self._state_s = time.monotonic() + self._every_s
+        self._reopen_files()
+        self.service.ready(self._status())
 
     def _reopen_files(self) -> None:
         if self.wired.event_file is None:

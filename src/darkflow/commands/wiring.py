@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import argparse
     from typing import Any
 
+    from darkflow.config import WatchedRanges
     from darkflow.flow.senders import Senders
     from darkflow.sinks.dark_pcap import DarkPcap
     from darkflow.sinks.event_file import EventFile
@@ -32,8 +33,8 @@ class Wiring:
     def __init__(self, options: argparse.Namespace, settings: dict[str, Any], live: bool) -> None:
         self.settings = settings
         self.seed = os.urandom(16)
-        cidrs = settings["networks"]
-        self.networks = Networks.everything() if cidrs is None else Networks(cidrs[1], cidrs[2])
+        self.networks = Networks.everything()
+        self.watch(settings["networks"])
         self.event_file: EventFile | None = None
         self.dark_pcap: DarkPcap | None = None
         self.store: Store | None = None
@@ -47,6 +48,14 @@ class Wiring:
             self.dark_pcap = DarkPcap(options.dark_pcap, self._kept, live)
         if options.store:
             self.store = self._open_store(options.store, live)
+
+    def watch(self, networks: WatchedRanges | None) -> None:
+        """From now on these networks tell a flow's direction; the workers go on meanwhile."""
+        if networks is None:
+            self.networks.replace([(bytes(4), b"\xff" * 4)], [(bytes(16), b"\xff" * 16)])
+        else:
+            cidrs, ranges4, ranges6 = networks
+            self.networks.replace(ranges4, ranges6, cidrs)
 
     def _open_events(self, options: argparse.Namespace, live: bool) -> EventFile:
         from darkflow.sinks.event_file import EventFile
