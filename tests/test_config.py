@@ -248,9 +248,35 @@ def test_defaults() -> None:
         "decap": (), "limit": None, "queue_size": 1 << 20, "flow_table_size": 1 << 20,
         "reorder_size": 1 << 18, "summary_size": 4_000_000, "frame_buffer": 256 << 20, "top": 10,
         "ring_size": 32 << 20, "stats": 60 * SECOND_NS,
-        "store_flush": 2 * SECOND_NS, "store_rows": 500_000, "store_days": 30,
+        "ring_block": 1 << 20, "ring_timeout": 32_000_000, "workers": 1,
+        "metrics": None, "store_flush": 2 * SECOND_NS, "store_rows": 500_000, "store_days": 30,
         "store_bytes": 10 << 30,
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        ("9465", ("127.0.0.1", 9465)),
+        (":9465", ("127.0.0.1", 9465)),
+        ("localhost:1", ("127.0.0.1", 1)),
+        (" 127.0.0.2:65535 ", ("127.0.0.2", 65535)),
+        ("0.0.0.0:80", ("0.0.0.0", 80)),
+        ("[::1]:80", ("::1", 80)),
+        ("[::]:80", ("::", 80)),
+        ("[2001:DB8::0:1]:80", ("2001:db8::1", 80)),
+    ],
+)
+def test_where_to_listen(text: str, address: tuple[str, int]) -> None:
+    assert config.parse_listen(text) == address
+
+
+@pytest.mark.parametrize(
+    "text", ["", ":", "0", "65536", "-1", "::1:80", "[127.0.0.1]:80", "host:80", "[::1]", "1.2.3:4"]
+)
+def test_where_nobody_can_listen(text: str) -> None:
+    with pytest.raises(ValueError, match=r"write for example 127\.0\.0\.1:9465"):
+        config.parse_listen(text)
 
 
 def test_names_and_flags_are_told_apart() -> None:

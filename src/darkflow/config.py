@@ -144,6 +144,26 @@ def parse_tunnels(text: str) -> tuple[str, ...]:
     return names
 
 
+def parse_listen(text: str) -> tuple[str, int]:
+    """Where to listen: "9465" or ":9465" is localhost, others are written out, IPv6 in brackets."""
+    import ipaddress
+
+    host, _, port = text.strip().rpartition(":")
+    bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
+    example = "write for example 127.0.0.1:9465 or [::1]:9465"
+    if not (port.isascii() and port.isdigit() and 0 < int(port) < 65536):
+        raise ValueError(f"{text!r} has no port from 1 to 65535: {example}")
+    if bare in ("", "localhost"):
+        return "127.0.0.1", int(port)
+    try:
+        address = ipaddress.ip_address(bare)
+    except ValueError:
+        address = None
+    if address is None or (address.version == 6) != (bare != host):
+        raise ValueError(f"{text!r} is no address and port: {example}")
+    return str(address), int(port)
+
+
 def parse_networks(text: str) -> WatchedRanges:
     """Watched networks from comma-separated CIDRs, IPv4 and IPv6.
 
@@ -284,6 +304,11 @@ SETTINGS: tuple[Setting, ...] = (
         parse_positive_time,
     ),
     Setting(
+        "metrics", ("--metrics",), None, "address:port",
+        "answer Prometheus there, at /metrics, and /healthz; a port alone is one of localhost"
+        " (default: off)", parse_listen,
+    ),
+    Setting(
         "store_flush", ("--store-flush",), "2s", "time",
         "how long rows for --store may wait in memory; 100,000 of them are written at once",
         parse_positive_time,
@@ -308,7 +333,7 @@ SETTINGS: tuple[Setting, ...] = (
 # The settings that only one command has; the others are everybody's.
 ONLY = {
     "analyze": ("reorder", "limit", "summary_size", "top"),
-    "sensor": ("ring_size", "ring_block", "ring_timeout", "workers", "stats"),
+    "sensor": ("ring_size", "ring_block", "ring_timeout", "workers", "stats", "metrics"),
 }
 
 

@@ -26,9 +26,11 @@ def test_the_row_says_what_the_document_says() -> None:
     pipeline.run(source)
     pipeline.finish(source.now_ns)
     row, document = stats(pipeline), result(pipeline, source, summary, 1.0, 10)
-    # The others know the source, the summary and the store.
+    # The others know the source, the summary, the store and the clock.
     assert {m.name for m in METRICS} - set(row) == {
-        "dropped_store", "dropped_ring", "dropped_summary", "disorder_ns",
+        "dropped_store", "dropped_ring", "dropped_summary", "disorder_ns", "interface_packets",
+        "dropped_card", "lag_ns", "uptime_ns", "workers", "store_rows", "store_rows_waiting",
+        "store_written_timestamp_ns",
     }  # fmt: skip
     for name in (
         "packets",
@@ -43,5 +45,7 @@ def test_the_row_says_what_the_document_says() -> None:
     assert row["dropped_queue"] == document["dropped"]["queue"]
     pairs = [(b["le"], b["count"]) for b in row["reply_delay_ns"]]
     assert pairs == document["reply_delay_histogram"]
+    above = sum(b["le"] * b["count"] for b in row["reply_delay_ns"])
+    assert above / 2 < row["reply_delay_ns_sum"] <= above
     assert sum(b["count"] for b in row["retransmissions"]) == row["dark"]
     assert row["queue_flows"] == row["table_flows"] == 0

@@ -26,33 +26,18 @@ def stats(pipeline: Pipeline) -> dict[str, Any]:
         "queue_flows": queue_flows,
         "table_flows": table_flows,
         "engine_bytes": engine.memory_bytes,
-        "reply_delay_ns": _histogram(engine.reply_delays),
-        "late_answer_delay_ns": _histogram(engine.late_delays),
+        **_histogram("reply_delay_ns", engine.reply_delays),
+        **_histogram("late_answer_delay_ns", engine.late_delays),
         "retransmissions": [
             {"le": resent if resent < len(retries) - 1 else None, "count": count}
             for resent, count in enumerate(retries)
             if count
         ],
-        "retransmission_span_ns": _histogram(engine.retry_spans),
+        **_histogram("retransmission_span_ns", engine.retry_spans),
     }
 
 
-def add_up(parts: list[dict[str, Any]]) -> dict[str, Any]:
-    """The metrics of several workers as those of one: numbers and histogram bins are added."""
-    total = dict(parts[0])
-    for part in parts[1:]:
-        for name, value in part.items():
-            if isinstance(value, list):
-                bins = {row["le"]: row["count"] for row in total[name]}
-                for row in value:
-                    bins[row["le"]] = bins.get(row["le"], 0) + row["count"]
-                edges = sorted(bins, key=lambda edge: (edge is None, edge))
-                total[name] = [{"le": edge, "count": bins[edge]} for edge in edges]
-            else:
-                total[name] += value
-    return total
-
-
-def _histogram(delays: Delays) -> list[dict[str, int | None]]:
-    """Bins that are not empty: upper edge, or None beyond the last, and count."""
-    return [{"le": edge, "count": count} for edge, count in delays.histogram()]
+def _histogram(name: str, delays: Delays) -> dict[str, Any]:
+    """Bins that are not empty: upper edge, or None beyond the last, and count; and the sum."""
+    bins = [{"le": edge, "count": count} for edge, count in delays.histogram()]
+    return {name: bins, f"{name}_sum": delays.sum_ns}

@@ -17,6 +17,7 @@ EXAMPLES: dict[str, Any] = {
     "IF": ["eth1"],
     "PACKETS": 1000000,
     "DIR": "/var/lib/darkflow",
+    "address:port": "127.0.0.1:9465",
     "FILE": "/var/lib/darkflow/FILE",
 }
 

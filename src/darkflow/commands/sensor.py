@@ -11,9 +11,10 @@ from darkflow.commands.analyze import EXIT_USAGE, complain
 from darkflow.commands.log import Log
 from darkflow.commands.mirror import MirrorCheck
 from darkflow.commands.service import Service
+from darkflow.commands.vitals import Vitals
 from darkflow.commands.wiring import Wiring
 from darkflow.commands.worker import SHOWN, Lookout, Worker
-from darkflow.sources.interface import RingSize, Watch, card_counters
+from darkflow.sources.interface import RingSize, Watch
 from darkflow.sources.live import Live
 
 TYPE_CHECKING = False
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from darkflow.commands.view import View
+    from darkflow.sinks.endpoint import Endpoint
 
 TICK_S = 1.0
 VIEW_S = 0.5
@@ -43,13 +45,25 @@ def sensor_command(options: argparse.Namespace, settings: dict[str, Any]) -> int
             watch = _watch(options, settings, sources)
             say = (lambda line: log("warning", line)) if number == 0 else (lambda _: None)
             sources.append(Live(options.interface, say, watch))
+        endpoint = _endpoint(settings)
         wired = Wiring(options, settings, live=True)
     except (OSError, MemoryError, ValueError) as error:
         for source in sources:
             source.close()
         complain(_reason(error))
         return EXIT_USAGE
-    return Sensor(sources, wired, settings, log, options).run()
+    sensor = Sensor(sources, wired, settings, log, options)
+    if endpoint is not None:
+        endpoint.start(sensor.vitals.metrics, sensor.vitals.pulse.trouble)
+    return sensor.run()
+
+
+def _endpoint(settings: dict[str, Any]) -> Endpoint | None:
+    if settings["metrics"] is None:
+        return None
+    from darkflow.sinks.endpoint import Endpoint
+
+    return Endpoint(settings["metrics"])
 
 
 def _watch(options: argparse.Namespace, settings: dict[str, Any], others: list[Live]) -> Watch:
@@ -100,6 +114,7 @@ class Sensor:
         if wired.store is not None:
             wired.store.say = lambda line: log("warning", line)
             wired.store.at_close = self._add_stats
+        self.vitals = Vitals(self.names, self.workers, wired.store)
         self.service = Service(options, settings, log, self._turns)
         self._every_s = settings["stats"] / 1e9
         self._state_s = 0.0
@@ -108,7 +123,6 @@ class Sensor:
         self._ended: int | None = None
         self._reopen = False
         self._told = [0] * len(self.workers)
-        self._cards = card_counters()
         self._lost: dict[str, int] = {}
         self._lost_said_s = float("-inf")
         self._view: View | None = None
@@ -157,6 +171,7 @@ class Sensor:
             self._wake.wait(min(tick_s, self._every_s))
             self._wake.clear()
             self.service.beat()
+            self.vitals.look()
             if self._reopen:
                 self._reopen = False
                 self._reload()
@@ -207,11 +222,8 @@ class Sensor:
 
     def _say_losses(self) -> None:
         """Packets that were lost before Darkflow saw them, once a minute at most."""
-        lost = {f"ring_{name}": count for name, count in self._dropped_ring().items()}
-        cards = card_counters()
-        for name in self.names:
-            packets = cards.get(name, (0, 0))[1] - self._cards.get(name, (0, 0))[1]
-            lost[f"card_{name}"] = max(packets, 0)
+        lost = {f"ring_{name}": count for name, count in self.vitals.dropped_ring().items()}
+        lost |= {f"card_{name}": n for name, n in self.vitals.dropped_card().items()}
         grown = {name: n for name, n in lost.items() if n > self._lost.get(name, 0)}
         if not grown or time.monotonic() - self._lost_said_s < QUIET_S:
             return
@@ -224,13 +236,6 @@ class Sensor:
         )
         self.log("warning", f"packets were lost: {advice}", **grown)
 
-    def _dropped_ring(self) -> dict[str, int]:
-        total = dict.fromkeys(self.names, 0)
-        for worker in self.workers:
-            for name, count in worker.source.dropped_ring.items():
-                total[name] += count
-        return total
-
     def _counts(self) -> dict[str, int]:
         """The engines' counters, added up."""
         total: dict[str, int] = {}
@@ -239,33 +244,24 @@ class Sensor:
                 total[name] = total.get(name, 0) + count
         return total
 
-    def stats(self) -> dict[str, Any]:
-        """All metrics now, of all workers together."""
-        from darkflow.analysis.stats import add_up, stats
-
-        values = add_up([stats(worker.pipeline) for worker in self.workers])
-        values["dropped_ring"] = sum(self._dropped_ring().values())
-        if self.wired.store is not None:
-            values["dropped_store"] = self.wired.store.dropped
-        return values
-
     def _add_stats(self) -> None:
         """One row of the store's table `stats`."""
         if self.wired.store is not None:
             # Before the first packet the network has no time.
             now_ns = max(worker.source.now_ns for worker in self.workers)
-            self.wired.store.add_stats(self.stats(), now_ns if now_ns > 0 else time.time_ns())
+            t_ns = now_ns if now_ns > 0 else time.time_ns()
+            self.wired.store.add_stats(self.vitals.stats(), t_ns)
 
     def _show(self, view: View) -> None:
         recent = [event for worker in self.workers for event in list(worker.lookout.recent)]
         recent.sort(key=lambda event: int(event["t_ns"]))
-        view.show(self.stats(), recent[-SHOWN:])
+        view.show(self.vitals.stats(), recent[-SHOWN:])
 
     def _status(self) -> str:
         counts = self._counts()
         return (
             f"watching {', '.join(self.names)}: {counts['attempts']} attempts,"
-            f" {counts['dark']} dark, {sum(self._dropped_ring().values())} packets lost"
+            f" {counts['dark']} dark, {sum(self.vitals.dropped_ring().values())} packets lost"
         )
 
     def _reload(self) -> None:
@@ -304,7 +300,7 @@ class Sensor:
         self._wake.set()
 
     def _report(self, message: str) -> None:
-        values = self.stats()
+        values = self.vitals.stats()
         self.log(
             "info",
             message,

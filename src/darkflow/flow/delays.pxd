@@ -12,5 +12,6 @@ cdef class Delays:
     cdef uint64_t bins[MAX_BINS]
     cdef readonly uint64_t count
     cdef readonly int64_t max_ns
+    cdef readonly double sum_ns
     cdef void add(self, int64_t delay_ns) noexcept nogil
     cdef int64_t _select(self, int64_t rank) noexcept nogil

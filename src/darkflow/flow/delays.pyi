@@ -5,6 +5,7 @@ class Delays:
 
     count: int
     max_ns: int
+    sum_ns: float
     def __init__(self, sample_limit: int = 2_000_000) -> None: ...
     @property
     def exact(self) -> bool:

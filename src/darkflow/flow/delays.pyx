@@ -38,6 +38,7 @@ cdef class Delays:
             else:
                 high = middle
         self.bins[low] += 1
+        self.sum_ns += delay_ns
         if delay_ns > self.max_ns:
             self.max_ns = delay_ns
         if self.count < self.sample_limit:

@@ -24,7 +24,7 @@ from deltalake import (
 
 from darkflow.sinks.columns import Columns
 from darkflow.sinks.fields import TABLES as EVENT_TABLES
-from darkflow.sinks.metrics import METRICS
+from darkflow.sinks.metrics import METRICS, flat
 
 TABLES = (*EVENT_TABLES, "stats")
 KEPT_HOURS = 1
@@ -62,7 +62,7 @@ STATS_SCHEMA = pl.Schema(
 
 def stats_rows(rows: list[dict[str, Any]]) -> pl.DataFrame:
     """Rows of the table `stats`; a metric that a row lacks is null."""
-    return pl.DataFrame(rows, schema=STATS_SCHEMA, orient="row")
+    return pl.DataFrame([flat(row) for row in rows], schema=STATS_SCHEMA, orient="row")
 
 
 class Table:

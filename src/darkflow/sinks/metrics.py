@@ -1,18 +1,32 @@
-"""What is measured about a run, each once: the store's table `stats` and its docs follow it."""
+"""What is measured about a run, each once: the store's table `stats`, Prometheus and the docs."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
+
+# How the values of several workers become one.
+ADD, MOST = "add", "most"
 
 
 @dataclass(frozen=True)
 class Metric:
-    """One metric: name, counter, gauge or histogram, unit, meaning. Counters only rise in a run."""
+    """One metric: name, counter, gauge or histogram, unit, meaning. Counters only rise in a run.
+
+    `over`: whether workers' gauges add up or the largest counts (counters and histograms add up).
+    `label`: the value is a number for each of these, a dictionary; the store keeps their sum.
+    `live`: the sensor measures it. A histogram is a list of bins that are not empty, {"le": upper
+    edge or None, "count": n}; the sum of what was measured is under its name with `_sum`, if known.
+    """
 
     name: str
     type: str
     unit: str
     meaning: str
+    over: str = ADD
+    label: str = ""
+    live: bool = True
 
 
 METRICS: tuple[Metric, ...] = (
@@ -36,21 +50,74 @@ METRICS: tuple[Metric, ...] = (
     Metric("dropped_queue", "counter", "packets", "SYNs not judged: the delay queue was full"),
     Metric("dropped_table", "counter", "flows", "forgotten after their verdict: the flow table was"
            " full"),
-    Metric("dropped_ring", "counter", "packets", "lost in the kernel's ring"),
+    Metric("dropped_ring", "counter", "packets", "lost in the kernel's ring", label="interface"),
     Metric("dropped_frames", "counter", "packets", "frames not kept for dark.pcap"),
-    Metric("dropped_summary", "counter", "entries", "not told apart in the tables"),
+    Metric("dropped_summary", "counter", "entries", "not told apart in the tables", live=False),
     Metric("dropped_store", "counter", "rows", "not stored: the store could not be written"),
     Metric("clamped", "counter", "packets", "too far out of order: judged at a later time"),
     Metric("queue_flows", "gauge", "flows", "in the delay queue now"),
     Metric("table_flows", "gauge", "flows", "in the flow table now"),
     Metric("engine_bytes", "gauge", "bytes", "memory of queue and table now"),
-    Metric("disorder_ns", "gauge", "ns", "the furthest that a packet lay behind one before it"),
+    Metric("disorder_ns", "gauge", "ns", "the furthest that a packet lay behind one before it",
+           MOST, live=False),
     Metric("reply_delay_ns", "histogram", "ns", "from SYN to answer, in time"),
     Metric("late_answer_delay_ns", "histogram", "ns", "from SYN to late answer"),
     Metric("retransmissions", "histogram", "packets", "dark flows by number of resent SYNs"),
     Metric("retransmission_span_ns", "histogram", "ns", "from the first to the last SYN of a dark"
            " flow"),
+    Metric("interface_packets", "counter", "packets", "let through by the kernel's filter",
+           label="interface"),
+    Metric("dropped_card", "counter", "packets", "lost by the network card or its driver, as they"
+           " tell", label="interface"),
+    Metric("lag_ns", "gauge", "ns", "network time behind the clock", MOST),
+    Metric("uptime_ns", "gauge", "ns", "since the sensor began", MOST),
+    Metric("workers", "gauge", "threads", "that take packets"),
+    Metric("store_rows", "counter", "rows", "written to the store"),
+    Metric("store_rows_waiting", "gauge", "rows", "not written to the store yet"),
+    Metric("store_written_timestamp_ns", "gauge", "ns", "when the store was last written, since"
+           " 1970; 0: never", MOST),
 )  # fmt: skip
+
+
+def summed(workers: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """One row from those of several workers, as the table says; other keys are left out."""
+    known: dict[str, Any] = {}
+    rows = list(workers)
+    for metric in METRICS:
+        values = [row[metric.name] for row in rows if row.get(metric.name) is not None]
+        if not values:
+            continue
+        if metric.type == "histogram":
+            known[metric.name] = _bins(values)
+            sums = [row[f"{metric.name}_sum"] for row in rows if f"{metric.name}_sum" in row]
+            if len(sums) == len(values):
+                known[f"{metric.name}_sum"] = sum(sums)
+        elif metric.label:
+            labels = {label for value in values for label in value}
+            known[metric.name] = {
+                label: sum(value.get(label, 0) for value in values) for label in sorted(labels)
+            }
+        else:
+            known[metric.name] = max(values) if metric.over == MOST else sum(values)
+    return known
+
+
+def _bins(histograms: list[list[dict[str, int | None]]]) -> list[dict[str, int | None]]:
+    counts: dict[int | None, int] = {}
+    for histogram in histograms:
+        for at in histogram:
+            counts[at["le"]] = counts.get(at["le"], 0) + (at["count"] or 0)
+    edges = sorted(counts, key=lambda edge: (edge is None, edge or 0))
+    return [{"le": edge, "count": counts[edge]} for edge in edges]
+
+
+def flat(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The same row as the store keeps it: labelled metrics as their sum."""
+    labelled = {metric.name for metric in METRICS if metric.label}
+    return {
+        name: sum(value.values()) if name in labelled and isinstance(value, dict) else value
+        for name, value in values.items()
+    }
 
 
 def as_markdown() -> str:

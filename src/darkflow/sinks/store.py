@@ -118,6 +118,7 @@ class Store:
     ) -> None:
         self.name = f"store {folder}"
         self.written = 0
+        self.written_ns = 0
         self.dropped = 0
         self.trouble = ""
         # Called once, before the last rows are written: for what is known only then.
@@ -170,6 +171,15 @@ class Store:
         if self.reserve(1):
             with self._changed:
                 self._enqueue("stats", rows, 1)
+
+    def metrics(self) -> dict[str, int]:
+        """What metrics.py says of stores; from any thread."""
+        return {
+            "dropped_store": self.dropped,
+            "store_rows": self.written,
+            "store_rows_waiting": self._waiting,
+            "store_written_timestamp_ns": self.written_ns,
+        }
 
     def reserve(self, more: int) -> bool:
         """Whether so many more rows may wait; if not, they are counted as dropped."""
@@ -274,6 +284,7 @@ class Store:
             return False
         with self._changed:
             self.written += batch.count
+            self.written_ns = time.time_ns()
             self._commits += 1
             if not self._batches:  # close has given it up, and counted it
                 self.dropped -= batch.count

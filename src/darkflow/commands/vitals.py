@@ -1,0 +1,70 @@
+"""What the sensor knows of itself, of all workers together: for the log, the store, Prometheus."""
+
+from __future__ import annotations
+
+import time
+
+from darkflow.analysis.stats import stats
+from darkflow.commands.pulse import Pulse
+from darkflow.sinks.metrics import flat, summed
+from darkflow.sources.interface import card_counters
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any
+
+    from darkflow.commands.worker import Worker
+    from darkflow.sinks.store import Store
+
+
+class Vitals:
+    """May be asked from any thread, while the workers work."""
+
+    def __init__(self, names: list[str], workers: Sequence[Worker], store: Store | None) -> None:
+        self.pulse = Pulse(len(workers))
+        self._names = names
+        self._workers = workers
+        self._store = store
+        self._cards = card_counters()
+        self._began_s = time.monotonic()
+
+    def look(self) -> None:
+        """Called by the supervisor each second: do the workers move?"""
+        self.pulse.look([worker.source.turns for worker in self._workers])
+
+    def dropped_ring(self) -> dict[str, int]:
+        """Packets that found no room in the rings, by interface."""
+        total = dict.fromkeys(self._names, 0)
+        for worker in self._workers:
+            for name, count in worker.source.dropped_ring.items():
+                total[name] += count
+        return total
+
+    def dropped_card(self) -> dict[str, int]:
+        """Packets that cards and their drivers have lost since the sensor began."""
+        cards, nothing = card_counters(), (0, 0)
+        return {
+            name: max(cards.get(name, nothing)[1] - self._cards.get(name, nothing)[1], 0)
+            for name in self._names
+        }
+
+    def stats(self) -> dict[str, Any]:
+        """All metrics now, as the log and the store tell them: numbers and histograms."""
+        return flat(self.metrics())
+
+    def metrics(self) -> dict[str, Any]:
+        """The same by interface where they are (see Metric)."""
+        values = summed([stats(worker.pipeline) for worker in self._workers])
+        values["dropped_ring"] = self.dropped_ring()
+        values["dropped_card"] = self.dropped_card()
+        values["interface_packets"] = packets = dict.fromkeys(self._names, 0)
+        for worker in self._workers:
+            for name, count in worker.source.packets.items():
+                packets[name] += count
+        now_ns = min(worker.source.now_ns for worker in self._workers)
+        if now_ns > 0:  # before its first turn a source has no time
+            values["lag_ns"] = max(time.time_ns() - now_ns, 0)
+        values["uptime_ns"] = round((time.monotonic() - self._began_s) * 1e9)
+        values["workers"] = len(self._workers)
+        return values | (self._store.metrics() if self._store is not None else {})
