@@ -89,3 +89,27 @@ def test_time_does_not_run_back_within_a_ring() -> None:
 def test_a_ring_is_whole_blocks(bad: int) -> None:
     with pytest.raises(ValueError, match="whole number"):
         RingWalker(bytearray(BLOCK_BYTES), bad, 1)
+
+
+def test_what_came_before_a_moment_is_passed_over() -> None:
+    ring = Ring(1)
+    ring.walker.since_ns = 3 * SECOND_NS
+    ring.fill(0, syns(2, 3))
+    assert ring.read() == told(3)
+    assert ring.walker.packets == 1
+
+
+@pytest.mark.parametrize("step_s", [3600, -3600])
+def test_packets_from_before_the_clock_was_set_are_put_into_the_new_time(step_s: int) -> None:
+    ring = Ring(2)
+    ring.fill(0, syns(10_000))
+    ring.read()
+    now_s = 10_001 + step_s
+    ring.walker.step(step_s * SECOND_NS, now_s * SECOND_NS)
+    # One from just before it was set, one from just after.
+    ring.fill(1, [(10_001 * SECOND_NS, syns(1)[0][1]), (now_s * SECOND_NS + 5, syns(2)[0][1])])
+    assert ring.read() == [(now_s * SECOND_NS, 1), (now_s * SECOND_NS + 5, 2)]
+    assert ring.walker.now_ns == now_s * SECOND_NS + 5
+    ring.walker.step(0, 0)
+    ring.fill(0, syns(10_002 + step_s))
+    assert ring.read() == told(10_002 + step_s)

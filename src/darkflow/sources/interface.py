@@ -140,11 +140,9 @@ class Interface:
 
     def read(self, out: Frames) -> bool:
         """Frames of one block, or False at once when there is none."""
-        if not self.walker.walk(out):
-            return False
-        if self._fanout is not None and self.walker.now_ns <= self._fanout.whole_ns(self.name):
-            out.clear(out.now_ns)
-        return True
+        if self._fanout is not None:
+            self.walker.since_ns = self._fanout.whole_ns(self.name)
+        return self.walker.walk(out)
 
     @property
     def other_name(self) -> str | None:

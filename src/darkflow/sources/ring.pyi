@@ -8,6 +8,7 @@ class RingWalker:
     now_ns: int
     disorder_ns: int
     packets: int
+    since_ns: int
     def __init__(
         self, ring: mmap | bytearray, block_bytes: int, link: int, source: int = 0
     ) -> None: ...

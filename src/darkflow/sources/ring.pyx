@@ -58,6 +58,8 @@ cdef class RingWalker:
     cdef readonly int64_t now_ns, disorder_ns
     cdef readonly uint64_t packets
     cdef int64_t step_ns, stepped_at_ns
+    # What came before it is passed over.
+    cdef public int64_t since_ns
 
     def __init__(self, ring, block_bytes, link, source=0):
         self.map = ring
@@ -67,7 +69,7 @@ cdef class RingWalker:
         self.blocks = len(ring) // block_bytes
         self.link = link
         self.source = source
-        self.now_ns = NO_TIME
+        self.now_ns = self.since_ns = NO_TIME
 
     cdef tpacket_block_desc *_desc(self) noexcept nogil:
         return <tpacket_block_desc *>(&self.map[0] + <uint64_t>self.block * self.block_bytes)
@@ -113,9 +115,11 @@ cdef class RingWalker:
             head = <tpacket3_hdr *>self.at
             self.left -= 1
             self.at += head.tp_next_offset
-            self.packets += 1
             frame = &out.frames[out.count]
             self._time(frame, <int64_t>head.tp_sec * 1_000_000_000 + head.tp_nsec)
+            if frame.t_ns < self.since_ns:
+                continue
+            self.packets += 1
             frame.data = <uint8_t *>head + head.tp_mac
             frame.caplen = head.tp_snaplen
             frame.origlen = head.tp_len
