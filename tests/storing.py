@@ -1,16 +1,21 @@
 """Dark flows for stores: batches of events, and a program that writes them until it is killed.
 
-python storing.py DIR    appends BATCH_ROWS rows at a time to the store in DIR, for ever
+python storing.py DIR    appends BATCH_ROWS rows at a time to the store in DIR, for ever, and says
+    when it puts files together; ends at SIGTERM, as darkflow does
 """
 
 from __future__ import annotations
 
+import signal
 import sys
-import time
 from collections.abc import Callable
+from datetime import date
 from itertools import chain
+from pathlib import Path
+from threading import Event
 from typing import Any
 
+from darkflow import cli
 from darkflow.flow.batch import Events, Frames
 from darkflow.flow.decode import Decoder
 from darkflow.flow.engine import Engine
@@ -42,16 +47,39 @@ def feed(take: Callable[[Events], Any], count: int, t_ns: int = NOON_NS) -> None
             take(events)
 
 
-def write_for_ever(folder: str) -> None:
-    """Small and frequent commits, upkeep all the time."""
-    from darkflow.sinks import store
+def say(line: str) -> None:
+    """To who has started this program."""
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
 
+
+def write_for_ever(folder: str) -> int:
+    """Small and frequent commits, upkeep all the time; the exit status."""
+    from darkflow.sinks import store
+    from darkflow.sinks.delta import Upkeep
+
+    class Telling(Upkeep):
+        """Says what it is about to do."""
+
+        def compact_day(self, day: date) -> None:
+            """As ever, between two words."""
+            say("compacting")
+            super().compact_day(day)
+            say("compacted")
+
+    stop = Event()
+    signal.signal(signal.SIGTERM, lambda *_: stop.set())
     store.TIDY_COMMITS = 8
     sink = store.Store(folder, columns(), store.Limits(flush_s=0.01))
-    while True:
+    sink.housekeeping.tables = [Telling(Path(folder), "darkflows")]
+    while not stop.wait(0.002):
         feed(sink.write, BATCH_ROWS)
-        time.sleep(0.002)
+    sink.close()
+    say(f"written {sink.written} dropped {sink.dropped}")
+    return 0
 
 
 if __name__ == "__main__":
-    write_for_ever(sys.argv[1])
+    # As `darkflow` itself is entered and left.
+    cli.main = lambda argv: write_for_ever(argv[0])
+    cli.entry()

@@ -6,6 +6,7 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import polars as pl
+import pytest
 
 from darkflow.sinks.delta import TABLES, Table
 from darkflow.sinks.housekeeping import Housekeeping
@@ -89,14 +90,65 @@ def test_within_one_day_that_is_too_large_the_oldest_hours_go(tmp_path: Path) ->
     assert 0 not in hours
     assert frame.height == len(hours) * NOISE_ROWS
     assert len(housekeeping.removed) == 1
-    assert housekeeping._tables[0].files()["size_bytes"].sum() <= size // 2
+    assert housekeeping.tables[0].files()["size_bytes"].sum() <= size // 2
+
+
+def test_after_midnight_yesterday_loses_hours_and_not_everything(tmp_path: Path) -> None:
+    fill(tmp_path, [ago(1)], files=6)
+    fill(tmp_path, [TODAY])
+    size = sum(f.stat().st_size for f in tmp_path.rglob("day=*/*.parquet"))
+    (said,) = keep(tmp_path, 30, size - 1000).removed
+    assert said.startswith(f"what was before {ago(1)}T")
+    frame = pl.scan_delta(tmp_path / "darkflows").collect()
+    rows = dict(frame.group_by("day").len().iter_rows())
+    assert rows[TODAY] == NOISE_ROWS
+    assert 3 * NOISE_ROWS < rows[ago(1)] < 6 * NOISE_ROWS
+    assert 5 in set(frame.filter(pl.col("day") == ago(1))["timestamp"].dt.hour())
+
+
+def test_a_time_in_the_far_future_does_not_cost_today_its_newest_hours(tmp_path: Path) -> None:
+    fill(tmp_path, [TODAY], files=6)
+    fill(tmp_path, [date(2100, 1, 1)])
+    size = sum(f.stat().st_size for f in tmp_path.rglob("day=*/*.parquet"))
+    keep(tmp_path, 30, size // 2)
+    frame = pl.scan_delta(tmp_path / "darkflows").filter(pl.col("day") == TODAY).collect()
+    hours = set(frame["timestamp"].dt.hour())
+    assert 5 in hours
+    assert 0 not in hours
+
+
+@pytest.mark.parametrize("days", [1, 2])
+def test_a_clock_that_was_a_day_ahead_costs_nothing_and_keeps_nothing_for_ever(
+    tmp_path: Path, days: int
+) -> None:
+    tomorrow = ago(-1)
+    fill(tmp_path, [ago(1), tomorrow])  # a run while the clock was ahead,
+    fill(tmp_path, [TODAY])  # and one after it was set back
+    assert keep(tmp_path, days).removed == ([f"1 day before {TODAY}"] if days == 1 else [])
+    assert days_of(tmp_path)[-2:] == [TODAY, tomorrow]
+    # Time goes on; every day is kept for as long as it would have been with a right clock.
+    for passed in range(1, days + 2):
+        fill(tmp_path, [ago(-passed)])
+        now = ago(-passed)
+        Housekeeping(tmp_path, days, 1 << 40, lambda now=now: now).retain()  # type: ignore[misc]
+        oldest = now - timedelta(days=days - 1)
+        assert all(day >= oldest for day in days_of(tmp_path))
+        assert (tomorrow in days_of(tmp_path)) == (tomorrow >= oldest)
+
+
+def test_a_clock_that_has_lost_its_battery_removes_nothing(tmp_path: Path) -> None:
+    fill(tmp_path, [ago(1), TODAY])
+    housekeeping = Housekeeping(tmp_path, 1, 1 << 40, lambda: date(1970, 1, 1))
+    housekeeping.retain()
+    assert housekeeping.removed == []
+    assert days_of(tmp_path) == [ago(1), TODAY]
 
 
 def test_a_round_leaves_few_files(tmp_path: Path) -> None:
     fill(tmp_path, [TODAY], files=18)
     housekeeping = Housekeeping(tmp_path, 30, 1 << 40, lambda: TODAY)
     housekeeping.round()
-    assert len(housekeeping._tables[0].files()) < 5
+    assert len(housekeeping.tables[0].files()) < 5
     assert pl.scan_delta(tmp_path / "darkflows").collect().height == 18 * NOISE_ROWS
 
 

@@ -6,6 +6,8 @@ every other second, and readers need only what is newer than their own start.
 
 from __future__ import annotations
 
+import time
+from contextlib import suppress
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -113,7 +115,8 @@ class Upkeep:
 
     def __init__(self, store: Path, name: str) -> None:
         self.name = name
-        self._table = DeltaTable(store / name)
+        self._path = store / name
+        self._table = DeltaTable(self._path)
 
     def files(self) -> pl.DataFrame:
         """Of each file of the newest version: day, size_bytes, rows, last (timestamp or null)."""
@@ -129,18 +132,30 @@ class Upkeep:
             pl.col("max.timestamp").alias("last"),
         )
 
+    def paths(self) -> list[str]:
+        """The files of the newest version, from the table's folder on."""
+        self._table.update_incremental()
+        return [str(path) for path in pl.DataFrame(self._table.get_add_actions())["path"]]
+
     def compact(self, few: int) -> int:
         """Put small files together in days with more than `few` of them; days worked on."""
         small = self.files().filter(pl.col("size_bytes") < WHOLE_BYTES)
         counts = small.group_by("day").len().filter(pl.col("len") > few).sort("day")
         for day in counts["day"]:
-            self._table.optimize.compact(
-                partition_filters=[("day", "=", str(day))],
-                target_size=TARGET_BYTES,
-                max_concurrent_tasks=1,
-                writer_properties=WRITER,
-            )
+            self.compact_day(day)
         return len(counts)
+
+    def compact_day(self, day: date) -> None:
+        """Put one day's files together, in one commit: who is stopped on the way has done nothing.
+
+        The files that were written until then are in no version, and go with a later vacuum.
+        """
+        self._table.optimize.compact(
+            partition_filters=[("day", "=", str(day))],
+            target_size=TARGET_BYTES,
+            max_concurrent_tasks=1,
+            writer_properties=WRITER,
+        )
 
     def remove(self, condition: str) -> None:
         """Remove rows, as SQL; for whole days only the log is written."""
@@ -154,8 +169,17 @@ class Upkeep:
     def vacuum(self) -> int:
         """Delete files that no version of the last hour has; how many."""
         self._table.update_incremental()
-        return len(
-            self._table.vacuum(
-                KEPT_HOURS, dry_run=False, enforce_retention_duration=False, full=True
-            )
+        gone = self._table.vacuum(
+            KEPT_HOURS, dry_run=False, enforce_retention_duration=False, full=True
         )
+        return len(gone) + self._remove_unfinished()
+
+    def _remove_unfinished(self) -> int:
+        """Delete what a killed program was writing: `*#1`, and so on, which Delta does not see."""
+        count = 0
+        for path in self._path.rglob("*#*"):
+            with suppress(FileNotFoundError):
+                if time.time() - path.stat().st_mtime > KEPT_HOURS * 3600:
+                    path.unlink()
+                    count += 1
+        return count

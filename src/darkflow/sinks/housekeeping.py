@@ -29,7 +29,7 @@ class Housekeeping:
         self, store: Path, days: int, size_bytes: int, today: Callable[[], date] = today_utc
     ) -> None:
         self.removed: list[str] = []
-        self._tables = [Upkeep(store, name) for name in TABLES]
+        self.tables = [Upkeep(store, name) for name in TABLES]
         self._days = days
         self._size_bytes = size_bytes
         self._today = today
@@ -38,48 +38,54 @@ class Housekeeping:
     def round(self, compact: bool = True) -> None:
         """Everything that is due; compaction only if there is time for it."""
         self.retain()
-        for table in self._tables if compact else ():
+        for table in self.tables if compact else ():
             table.compact(FEW_FILES)
         if self._vacuumed_s is None or time.monotonic() - self._vacuumed_s > VACUUM_S:
             self._vacuumed_s = time.monotonic()
-            for table in self._tables:
+            for table in self.tables:
                 table.vacuum()
 
     def retain(self) -> None:
         """Remove the oldest days until the rest is within the limits of days and bytes."""
         files = pl.concat(
-            [table.files().with_columns(table=pl.lit(table.name)) for table in self._tables]
+            [table.files().with_columns(table=pl.lit(table.name)) for table in self.tables]
         )
         newest = files["day"].max()
         if not isinstance(newest, date):
             return
-        # A packet with a time in the far future must not push out all that is real.
+        # A packet with a time in the far future must not push out all that is real; a clock that is
+        # behind must not make what is there look old.
         oldest_kept = min(newest, self._today()) - timedelta(days=self._days - 1)
+        cut = None
         by_day = files.group_by("day").agg(pl.col("size_bytes").sum()).sort("day", descending=True)
-        total = 0
+        room = self._size_bytes
         for day, size_bytes in by_day.iter_rows():
-            total += size_bytes
-            if total > self._size_bytes and day != newest:
-                oldest_kept = max(oldest_kept, day + timedelta(days=1))
+            if day < oldest_kept:
                 break
-        gone = by_day.filter(pl.col("day") < oldest_kept)
-        if len(gone):
-            for table in self._tables:
-                table.remove_before(oldest_kept)
-            self.removed.append(
-                f"{len(gone)} {'day' if len(gone) == 1 else 'days'} before {oldest_kept}"
-            )
-        self._cut_newest(files.filter(pl.col("day") == newest))
+            if size_bytes > room:
+                cut = self._cut(files.filter(pl.col("day") == day), room)
+                oldest_kept = day + timedelta(days=1) if cut is None else day
+                break
+            room -= size_bytes
+        self._remove_days(by_day["day"], oldest_kept)
+        if cut is not None:
+            for table in self.tables:
+                table.remove(f"day = '{oldest_kept}' AND timestamp <= '{cut.isoformat()}'")
+            self.removed.append(f"what was before {cut.isoformat()}")
 
-    def _cut_newest(self, files: pl.DataFrame) -> None:
-        """Where the newest day alone is too large: remove its oldest hours."""
-        if files["size_bytes"].sum() <= self._size_bytes:
-            return
+    def _remove_days(self, there: pl.Series, before: date) -> None:
+        gone = there.filter(there < before)
+        if len(gone):
+            for table in self.tables:
+                table.remove_before(before)
+            self.removed.append(
+                f"{len(gone)} {'day' if len(gone) == 1 else 'days'} before {before}"
+            )
+
+    def _cut(self, files: pl.DataFrame, room: int) -> datetime | None:
+        """Up to when a day's rows must go, so that the rest has room; None: all of them."""
         newest_first = files.sort("last", descending=True, nulls_last=True)
-        within = newest_first.filter(pl.col("size_bytes").cum_sum() <= self._size_bytes * CUT_SHARE)
+        most = room - self._size_bytes * (1 - CUT_SHARE)
+        within = newest_first.filter(pl.col("size_bytes").cum_sum() <= most)
         beyond = newest_first[len(within) :]["last"].max()
-        if not isinstance(beyond, datetime):
-            return
-        for table in self._tables:
-            table.remove(f"day = '{files['day'][0]}' AND timestamp <= '{beyond.isoformat()}'")
-        self.removed.append(f"what was before {beyond.isoformat()}")
+        return beyond if len(within) and isinstance(beyond, datetime) else None
