@@ -74,7 +74,7 @@ def write_for_ever(folder: str) -> int:
     sink.housekeeping.tables = [Telling(Path(folder), "darkflows")]
     while not stop.wait(0.002):
         feed(sink.write, BATCH_ROWS)
-    sink.close()
+    sink.close(1.5)
     say(f"written {sink.written} dropped {sink.dropped}")
     return 0
 

@@ -37,9 +37,14 @@ def test_a_store_is_one_of_the_sinks(tmp_path: Path) -> None:
     stored = wired(store=str(tmp_path))
     pipeline = stored.pipeline(Summary(stored.networks), 0)
     assert [sink.name for sink in pipeline.sinks] == ["the summary", f"store {tmp_path}"]
+    another = stored.pipeline(Summary(stored.networks), 0)
+    assert pipeline.sinks[1] is not another.sinks[1]
     pipeline.finish(0)
+    another.finish(0)
+    assert stored.store is not None
+    stored.store.close()
     assert sorted(path.name for path in tmp_path.iterdir()) == [
-        "darkflows", "late_answers", "stats",
+        "darkflows", "late_answers", "stats", "undecided",
     ]  # fmt: skip
 
 

@@ -33,8 +33,6 @@ ROW_BYTES = 256
 # Housekeeping after so many commits, or after so long a time if there was any.
 TIDY_COMMITS = 64
 TIDY_S = 60.0
-# A live run has to end soon after it was told to; what is not on disk by then is lost, and counted.
-CLOSE_S = 1.2
 THREADS = ("darkflow store", "darkflow upkeep")  # cli.py asks whether they have ended
 
 
@@ -201,12 +199,12 @@ class Store:
             self._flush_now = True
             self._changed.notify_all()
 
-    def close(self, patience_s: float = CLOSE_S) -> None:
+    def close(self, patience_s: float | None = None) -> None:
         """Write what is left, one try for each batch; a second call does nothing.
 
-        A patient store also tidies up, however long that takes. Another one gives up when its time
-        is over: what is not on disk then is counted, and upkeep is left where it is, for each of
-        its steps is there as a whole or not at all. What it leaves behind goes with a later vacuum.
+        A patient store also tidies up. With `patience_s` it gives up after that time: what is not
+        on disk then is counted, and upkeep is left where it is, for each of its steps is there as a
+        whole or not at all. What it leaves behind goes with a later vacuum.
         """
         with self._changed:
             if self._closed:
@@ -219,9 +217,9 @@ class Store:
             self._closing = True
             self._changed.notify_all()
         self._tidy.set()
-        end_s = time.monotonic() + patience_s
+        end_s = None if patience_s is None else time.monotonic() + patience_s
         for thread in self._threads:
-            thread.join(None if self._patient else max(0, end_s - time.monotonic()))
+            thread.join(None if end_s is None else max(0, end_s - time.monotonic()))
         with self._changed:
             lost, self._waiting = self._waiting, 0
             self.dropped += lost
