@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from shutil import which
-from typing import IO
+from typing import IO, Any
 
 from running import DARKFLOW
 
@@ -64,9 +65,10 @@ class Wire:
         """Take the wire away, with both its ends."""
         self.run("ip", "-n", self.near, "link", "del", "w0")
 
-    def replay(self, capture: Path, *options: str) -> None:
+    def replay(self, capture: Path, *options: str, limit_s: float = 60) -> None:
         """Send a capture from the near end."""
-        self.run(*self.inside(self.near, "tcpreplay", "-q", *options, "-i", "w0", str(capture)))
+        argv = self.inside(self.near, "tcpreplay", "-q", *options, "-i", "w0", str(capture))
+        subprocess.run(argv, check=True, capture_output=True, timeout=limit_s)
 
 
 @contextmanager
@@ -87,10 +89,13 @@ def wire(number: int = 0) -> Iterator[Wire]:
 class SensorProcess:
     """A running `darkflow sensor` at the far end of a wire."""
 
-    def __init__(self, link: Wire, folder: Path, *options: str) -> None:
+    def __init__(
+        self, link: Wire, folder: Path, *options: str, interfaces: tuple[str, ...] = ("w1",)
+    ) -> None:
         self.events = folder / "events.jsonl"
         self.log_path = folder / "log"
-        argv = [str(DARKFLOW), "sensor", "-i", "w1", "--events", str(self.events), *options]
+        watched = [word for name in interfaces for word in ("-i", name)]
+        argv = [str(DARKFLOW), "sensor", *watched, "--events", str(self.events), *options]
         with self.log_path.open("wb") as log:
             self.process = link.start(*argv, log=log)
         self.wait_for(lambda: "watching" in self.log)
@@ -124,3 +129,39 @@ class SensorProcess:
         began = time.monotonic()
         self.process.send_signal(number)
         return self.process.wait(20), time.monotonic() - began
+
+
+class Recording:
+    """A tcpdump at the far end of a wire, which keeps what the sensor sees, with its times."""
+
+    def __init__(
+        self, link: Wire, path: Path, interface: str = "w1", immediate: bool = False
+    ) -> None:
+        self.path = path
+        # Otherwise the kernel gives it what is in its ring once a second.
+        self.settle_s = 0.1 if immediate else 1.2
+        command = ["tcpdump", "-q", "-Z", "root", "-i", interface, "-B", "32768", "-U"]
+        command += ["--time-stamp-precision=nano", "-w", str(path)]
+        command += ["--immediate-mode"] if immediate else []
+        self.process = link.start(*command, log=subprocess.PIPE)
+        assert self.process.stderr is not None
+        assert any(b"listening" in line for line in self.process.stderr)
+
+    def end(self) -> None:
+        """Write it to its end; nothing may have been lost."""
+        time.sleep(self.settle_s)
+        self.process.terminate()
+        assert self.process.stderr is not None
+        said = self.process.stderr.read()
+        assert self.process.wait(20) == 0
+        assert b"0 packets dropped by kernel" in said
+
+
+def dark_flows(lines: Iterable[str]) -> dict[tuple[Any, ...], dict[str, Any]]:
+    """The last line of each dark flow, by its ends and its first SYN."""
+    found = {}
+    for event in map(json.loads, lines):
+        if event["event_type"] in ("darkflow", "darkflow_end"):
+            key = tuple(event[name] for name in ("src_ip", "src_port", "dest_ip", "dest_port"))
+            found[(*key, event["darkflow"]["t0_ns"])] = event["darkflow"]
+    return found

@@ -6,17 +6,15 @@ import json
 import os
 import signal
 import struct
-import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from conftest import skip
 from running import darkflow
-from wires import SensorProcess, Wire, cannot, wire
+from wires import Recording, SensorProcess, Wire, cannot, dark_flows, wire
 from writers import LINUX_OPTIONS, Flow, Pcap, ethernet, icmp_error, ip
 
 MS = 1_000_000
@@ -31,16 +29,6 @@ def link() -> Iterator[Wire]:
         skip(reason)
     with wire() as made:
         yield made
-
-
-def dark(lines: list[str]) -> dict[tuple[Any, ...], dict[str, Any]]:
-    """The last line of each dark flow, by flow and first SYN."""
-    found = {}
-    for event in map(json.loads, lines):
-        if event["event_type"] != "late_answer":
-            key = tuple(event[name] for name in ("src_ip", "src_port", "dest_ip", "dest_port"))
-            found[(*key, event["darkflow"]["t0_ns"])] = event["darkflow"]
-    return found
 
 
 def write(path: Path, packets: list[tuple[int, bytes]]) -> Path:
@@ -67,22 +55,17 @@ def pace(tmp_path: Path) -> Path:
 
 
 def test_live_is_what_the_file_says(link: Wire, tmp_path: Path) -> None:
-    beside = tmp_path / "beside.pcap"
-    command = ["tcpdump", "-q", "-i", "w1", "--time-stamp-precision=nano", "-U", "-w", str(beside)]
-    tcpdump = link.start(*command, log=subprocess.PIPE)
+    beside = Recording(link, tmp_path / "beside.pcap")
     sensor = SensorProcess(link, tmp_path)
-    assert tcpdump.stderr is not None
-    assert any(b"listening" in line for line in tcpdump.stderr)
     for capture in (pace(tmp_path), EXAMPLE):
         link.replay(capture)
     time.sleep(5.5)
     status, took_s = sensor.end(signal.SIGTERM)
-    tcpdump.terminate()
-    tcpdump.wait(10)
+    beside.end()
     assert (status, took_s < 2) == (0, True)
     lines = tmp_path / "file.jsonl"
-    done = darkflow("analyze", str(beside), "--json", "--events", str(lines))
-    live, file = dark(sensor.lines), dark(lines.read_text().splitlines())
+    done = darkflow("analyze", str(beside.path), "--json", "--events", str(lines))
+    live, file = dark_flows(sensor.lines), dark_flows(lines.read_text().splitlines())
     assert len(file) > 1800
     assert live.keys() == file.keys()
     assert live == file
