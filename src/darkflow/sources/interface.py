@@ -67,7 +67,7 @@ class Watch:
 
 
 class Interface:
-    """A ring on one interface; needs CAP_NET_RAW, and CAP_NET_ADMIN to see all packets.
+    """A ring on one interface; needs CAP_NET_RAW, and CAP_NET_ADMIN for hardware time stamps.
 
     OSError says what is missing.
     """
@@ -117,6 +117,10 @@ class Interface:
         config = ctypes.create_string_buffer(struct.pack("iii", 0, 0, STAMP_ALL))
         try:
             self._ask(SIOCSHWTSTAMP, struct.pack("L", ctypes.addressof(config)))
+        except PermissionError as error:
+            raise OSError(
+                error.errno, "time stamps of the network card need CAP_NET_ADMIN"
+            ) from None
         except OSError as error:
             raise OSError(
                 error.errno, "it has no hardware time stamps: use --timestamps kernel"

@@ -82,8 +82,9 @@ class Live:
         try:
             return Interface(name, watch, source)
         except PermissionError as error:
+            needed = "CAP_NET_RAW and CAP_NET_ADMIN" if watch.hardware else "CAP_NET_RAW"
             raise PermissionError(
-                error.errno, "watching an interface needs CAP_NET_RAW: run as root", name
+                error.errno, f"watching an interface needs {needed}: run as root", name
             ) from None
         except OSError as error:
             raise OSError(error.errno or errno.EIO, error.strerror or str(error), name) from None
