@@ -14,6 +14,7 @@ class Frames:
         cls,
         packets: Iterable[tuple[int | None, int, bytes] | tuple[int | None, int, bytes, int]],
         now_ns: int | None = None,
+        source: int = 0,
     ) -> Frames:
         """Frames from (t_ns, link, bytes) or (t_ns, link, bytes, origlen); t_ns None: no time."""
 
@@ -34,5 +35,7 @@ class Events:
     def __len__(self) -> int: ...
     def to_list(self) -> list[dict[str, Any]]:
         """The rows as dicts, for tests and debugging."""
+    def verdicts(self) -> list[tuple[bool, int, tuple[bytes, int, bytes, int], bytes, int]]:
+        """Verdicts "dark" and late answers: (is late, t_ns, flow, head, TCP header's bytes)."""
     def last_dark(self, limit: int) -> list[dict[str, Any]]:
         """The latest verdicts "dark", at most `limit`, as dicts; the latest is the last."""

@@ -6,7 +6,7 @@ from libc.stdlib cimport calloc, free, malloc, realloc
 from libc.string cimport memcpy, memset
 from darkflow.flow.layout cimport (
     EVENT_DARK, EVENT_END, EVENT_LATE, EVENT_UNDECIDED, KIND_ANSWER, MAX_FRAMES, NO_TIME, attempt_t,
-    be16, be32, event_t, frame_t, row_t, tcp_at,
+    be16, be32, event_t, frame_t, key_of, row_t, tcp_at,
 )
 
 KINDS = {1: "syn", 2: "syn_ack", 3: "rst", 4: "icmp"}
@@ -54,7 +54,7 @@ cdef class Frames:
         self.now_ns = now_ns
 
     @classmethod
-    def of(cls, packets, now_ns=None):
+    def of(cls, packets, now_ns=None, source=0):
         """Frames from (t_ns, link, bytes) or (t_ns, link, bytes, origlen); t_ns None: no time."""
         cdef Frames batch = cls()
         cdef frame_t *f
@@ -67,6 +67,7 @@ cdef class Frames:
             f.t_ns = 0 if packet[0] is None else packet[0]
             f.timed = packet[0] is not None
             f.link = packet[1]
+            f.source = source
             f.caplen = len(packet[2])
             f.data = <const uint8_t *>(<view.array>batch.keep[i]).data if f.caplen else NULL
             f.origlen = packet[3] if len(packet) > 3 else f.caplen
@@ -131,6 +132,33 @@ cdef class Events:
     def to_list(self):
         """The rows as dicts, for tests and debugging."""
         return [_event(&self.events[i]) for i in range(self.count)]
+
+    def verdicts(self):
+        """Verdicts "dark" and late answers: (is late, t_ns, flow, head, TCP header's bytes).
+
+        flow: (orig_addr, orig_port, resp_addr, resp_port), addresses packed. head: the fixed IP
+        header of the first SYN and its TCP header, as captured.
+        """
+        cdef size_t i
+        cdef const attempt_t *a
+        cdef const uint8_t *key
+        cdef int size
+        found = []
+        for i in range(self.count):
+            if self.events[i].kind != EVENT_DARK and self.events[i].kind != EVENT_LATE:
+                continue
+            a = &self.events[i].attempt
+            size = 4 if a.family == 4 else 16
+            key = key_of(a.head, a.family)
+            flow = (
+                bytes(key[:size]), be16(key + 2 * size),
+                bytes(key[size:2 * size]), be16(key + 2 * size + 2),
+            )
+            found.append((
+                self.events[i].kind == EVENT_LATE, self.events[i].t_ns, flow,
+                bytes(a.head[:tcp_at(a.family) + a.tcp_len]), a.tcp_len,
+            ))
+        return found
 
     def last_dark(self, limit):
         """The latest verdicts "dark", at most `limit`, as dicts; the latest is the last."""

@@ -1,0 +1,1 @@
+"""Where dark flows go instead: the data plane, the held SYN, the honeypot's namespace."""
