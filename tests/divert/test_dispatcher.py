@@ -54,7 +54,7 @@ def test_what_is_allowed_is_left_alone() -> None:
     one = (packed("192.0.2.7"), packed("192.0.2.8"))
     given = Dispatcher(inbound)
     assert given.dark(flow(resp="192.0.2.7"), 0) == DIVERT
-    given.allowed = Allowed((one,), ((packed("198.51.100.9"),) * 2,), frozenset({443}))  # type: ignore[arg-type]
+    given.allowed = Allowed((one,), ((packed("198.51.100.9"),) * 2,), frozenset({443}))
     assert list(given.now_allowed()) == [flow(resp="192.0.2.7")]
     assert given.dark(flow(resp="192.0.2.8"), 0) == "allowed"
     assert given.dark(flow(orig="198.51.100.9"), 0) == "allowed"
