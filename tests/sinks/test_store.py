@@ -18,10 +18,12 @@ import polars as pl
 import pytest
 
 from conftest import skip
+from darkflow.flow.batch import Events
 from darkflow.sinks import store as module
 from darkflow.sinks.store import Limits, Store, reason
 from darkflow.sinks.stored import scan
-from storing import BATCH_ROWS, columns, feed
+from storing import BATCH_ROWS, NOON_NS, columns, feed
+from writers import SECOND_NS
 
 STORING = Path(__file__).resolve().parents[1] / "storing.py"
 PATIENCE_S = 20.0
@@ -107,6 +109,72 @@ def test_reasons_are_short() -> None:
     assert reason(ValueError("a\n b")) == "a b"
     assert reason(ValueError()) == "ValueError"
     assert len(reason(ValueError("x" * 999))) <= 200
+
+
+# ---- several loops --------------------------------------------------------------------------
+
+
+def feed_at_once(store: Store, loops: int, rows: int) -> float:
+    """Give `rows` dark flows to a sink of each loop, all at the same time; the longest write, s."""
+    longest = [0.0] * loops
+
+    def loop(number: int) -> None:
+        sink = store.sink(columns())
+
+        def write(events: Events) -> None:
+            began_s = time.monotonic()
+            sink.write(events)
+            longest[number] = max(longest[number], time.monotonic() - began_s)
+
+        feed(write, rows, NOON_NS + number * SECOND_NS)
+        sink.close()
+
+    threads = [threading.Thread(target=loop, args=(number,)) for number in range(loops)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return max(longest)
+
+
+def test_several_loops_write_at_once_and_nothing_is_lost(tmp_path: Path) -> None:
+    store = Store(str(tmp_path), None, Limits(flush_s=0.01))
+    longest_s = feed_at_once(store, 4, 10_000)
+    store.close()
+    assert (store.written, store.dropped) == (40_000, 0)
+    assert count(tmp_path) == 40_000
+    assert longest_s < 1  # of a machine that others use, too
+    with pytest.raises(ValueError, match="no columns of its own"):
+        feed(store.write, 1)
+
+
+def test_the_limit_holds_for_all_loops_together(tmp_path: Path) -> None:
+    store = Store(str(tmp_path), None, Limits(flush_s=1000, rows=3000))
+    feed_at_once(store, 3, 2000)
+    assert store.dropped == 3000
+    store.close()
+    assert (store.written, store.dropped) == (3000, 3000)
+    assert count(tmp_path) == 3000
+
+
+def test_rows_of_several_loops_are_one_commit(tmp_path: Path) -> None:
+    store = Store(str(tmp_path), None, Limits(flush_s=1000))
+    feed_at_once(store, 3, 1000)
+    store.close()
+    assert len(list(tmp_path.glob("darkflows/day=*/*.parquet"))) == 1
+    assert count(tmp_path) == 3000
+
+
+def test_what_comes_after_the_end_is_counted(tmp_path: Path) -> None:
+    store = Store(str(tmp_path), None, Limits())
+    sink = store.sink(columns())
+    feed(sink.write, 500)
+    store.close()
+    feed(sink.write, 500)
+    store.add_stats({}, 0)
+    store.close()
+    assert (store.written, store.dropped) == (500, 501)
+    assert count(tmp_path) == 500
 
 
 # ---- disk full ------------------------------------------------------------------------------
