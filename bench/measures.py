@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import live
+import stores
 from captures import BENCH, Captures, check, truth_path
-from process import Command, Figure, Sample, in_turn, python, ratio, run_step
+from process import Command, Figure, Sample, darkflow, in_turn, python, ratio, run_step
 from report import (
     COSTS,
     MIB,
@@ -58,14 +59,6 @@ class Bench:
         document: dict[str, Any] = json.loads(out.read_text())
         check(capture, document)
         return document, sample
-
-
-def darkflow(*arguments: str) -> tuple[str, ...]:
-    """The installed program, or the module where there is none."""
-    script = Path(sys.executable).parent / "darkflow"
-    return (
-        (str(script), *arguments) if script.exists() else python("-m", "darkflow.cli", *arguments)
-    )
 
 
 def analyze(capture: Path, *options: str) -> Command:
@@ -350,6 +343,7 @@ MEASURES: dict[str, tuple[Callable[[Bench], Result], bool]] = {
     "memory": (memory, True),
     "events": (events, True),
     "flood": (flood, True),
+    "store": (stores.store, True),
     "live-load": (live.load, False),
     "live-cpu": (live.cpu, False),
     "live-latency": (live.latency, False),

@@ -127,3 +127,11 @@ def warm(path: Path) -> None:
 def python(*arguments: str) -> tuple[str, ...]:
     """A command of this interpreter."""
     return (sys.executable, *arguments)
+
+
+def darkflow(*arguments: str) -> tuple[str, ...]:
+    """The installed program, or the module where there is none."""
+    script = Path(sys.executable).parent / "darkflow"
+    return (
+        (str(script), *arguments) if script.exists() else python("-m", "darkflow.cli", *arguments)
+    )

@@ -3,6 +3,7 @@
     traffic.py mix OUT -n 10000000     sessions, dark flows, late answers, closed ports, UDP
     traffic.py flood OUT -n 20000000   a SYN flood around a few flows whose verdicts are known
     traffic.py dark OUT -n 1000000     exactly so many dark flows
+    traffic.py day OUT -n 5000000      the same, 58 a second: a day of them
 
 OUT is a pcap, or a pcapng if its name ends so; the truth is written to OUT.json, with the names
 that `darkflow analyze --json` uses. Same arguments, same bytes. The truth is taken from the rows
@@ -349,9 +350,10 @@ MAKERS: dict[str, Callable[[int, int, float], Iterator[Rows]]] = {
     "mix": mix,
     "flood": flood,
     "dark": dark,
+    "day": dark,
 }
-RATES = {"mix": 50_000.0, "flood": 1_488_000.0, "dark": 100_000.0}
-SIZES = {"mix": 10_000_000, "flood": 20_000_000, "dark": 1_000_000}
+RATES = {"mix": 50_000.0, "flood": 1_488_000.0, "dark": 100_000.0, "day": 5_000_000 / 86_400}
+SIZES = {"mix": 10_000_000, "flood": 20_000_000, "dark": 1_000_000, "day": 5_000_000}
 
 
 def write(kind: str, out: Path, count: int, seed: int = 1, rate_pps: float = 0) -> dict[str, Any]:

@@ -82,7 +82,7 @@ def test_flood_leaves_the_verdicts_of_held_flows_alone(tmp_path: Path) -> None:
     assert top["packets"] == 4_000
 
 
-@pytest.mark.parametrize("kind", ["mix", "dark", "flood"])
+@pytest.mark.parametrize("kind", ["mix", "dark", "day", "flood"])
 @pytest.mark.parametrize("suffix", ["pcap", "pcapng"])
 def test_same_arguments_same_bytes(tmp_path: Path, kind: str, suffix: str) -> None:
     one, same, other = (tmp_path / f"{name}.{suffix}" for name in ("one", "same", "other"))
@@ -93,7 +93,7 @@ def test_same_arguments_same_bytes(tmp_path: Path, kind: str, suffix: str) -> No
     assert one.read_bytes() != other.read_bytes()
 
 
-@pytest.mark.parametrize("kind", ["mix", "dark", "flood"])
+@pytest.mark.parametrize("kind", ["mix", "dark", "day", "flood"])
 def test_rows_come_in_the_order_of_time(kind: str) -> None:
     rows = np.concatenate(list(traffic.MAKERS[kind](20_000, 1, traffic.RATES[kind])))
     assert np.all(np.diff(rows["t"]) >= 0)
