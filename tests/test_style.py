@@ -21,7 +21,8 @@ MAX_FILE_LINES, MAX_FUNCTION_LINES, MAX_PARAMETERS = 400, 70, 6
 
 # From the top down: a module may import what is below it in this list, never what is above.
 LAYERS = (
-    ("cli",), ("commands",), ("lab", "analysis"), ("pipeline",), ("sources", "sinks", "divert", "honeypot"), ("flow",),
+    ("cli",), ("commands",), ("lab", "analysis"), ("pipeline",),
+    ("sources", "sinks", "divert", "honeypot"), ("flow",),
     ("config",),
 )  # fmt: skip
 # Words that a module without logic of its own has no test for: protocols, constants.

@@ -1,0 +1,217 @@
+"""Between the verdicts and the kernel: diverts flows, replays their SYNs, cuts.
+
+A sink for the engine's events that only decides and queues; a thread of its own talks to the
+kernel, many flows in one transaction, so that a slow transaction never stalls the capture. A flow
+is in the kernel's set before its SYN goes to the honeypot: the answer finds the way out open.
+"""
+
+from __future__ import annotations
+
+import heapq
+import random
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
+from typing import Protocol
+
+from darkflow.divert.dispatcher import DIVERT, Dispatcher, Flow
+from darkflow.divert.replay import frame_of
+from darkflow.flow.batch import Events
+
+# Flows of one transaction: some hundred cost little more than one.
+BATCH = 256
+# Verdicts that may wait for the kernel; those beyond them are counted and not diverted.
+MOST_WAITING = 200_000
+PATIENCE_S = 1.0
+
+
+class Table(Protocol):
+    """The kernel's set of diverted flows."""
+
+    def add(self, flows: Sequence[Flow]) -> Sequence[Flow]:
+        """Divert these from now on; those for which there was no room."""
+
+    def delete(self, flows: Sequence[Flow]) -> None:
+        """Divert these no longer; one that is not there is no error."""
+
+
+class Watcher(Protocol):
+    """Who wants to know what becomes of diverted flows."""
+
+    def diverted(self, flow: Flow, t_ns: int) -> None:
+        """Registered; its SYN goes to the honeypot now."""
+
+    def ended(self, flow: Flow, t_ns: int, why: str) -> None:
+        """No longer diverted: by whom, and when that was asked for."""
+
+
+class Plane:
+    """Diverts what the dispatcher allows, `jitter_ns` at most after the verdict.
+
+    send: gives a frame to the honeypot. macs: destination and source of that frame, 12 bytes.
+    """
+
+    name = "the honeypot"
+
+    def __init__(
+        self,
+        dispatcher: Dispatcher,
+        table: Table,
+        send: Callable[[bytes], None],
+        macs: bytes,
+        watcher: Watcher,
+        jitter_ns: int = 0,
+    ) -> None:
+        self.dispatcher = dispatcher
+        self.replayed = 0
+        self.replay_errors = 0
+        self.dropped_divert = 0
+        self.no_room = 0
+        self.trouble = ""
+        # A line when the kernel begins to refuse, and one when it takes flows again.
+        self.say: Callable[[str], None] = lambda _: None
+        self._table = table
+        self._send = send
+        self._macs = macs
+        self._watcher = watcher
+        self._jitter_ns = jitter_ns
+        self._random = random.Random()
+        self._number = 0
+        self._due: list[tuple[int, int, Flow, bytes]] = []
+        self._cuts: dict[Flow, tuple[int, str]] = {}
+        self._closing = False
+        self._changed = threading.Condition()
+        self._thread = threading.Thread(target=self._work, name="darkflow divert", daemon=True)
+
+    def start(self) -> None:
+        """Begin to talk to the kernel."""
+        self._thread.start()
+
+    def write(self, events: Events) -> None:
+        """Decide about the verdicts of one batch; called by a worker's loop."""
+        verdicts = events.verdicts() if len(events) else ()
+        if not verdicts:
+            return
+        now_ns = time.monotonic_ns()
+        with self._changed:
+            for late, t_ns, flow, head, tcp_bytes in verdicts:
+                if late:
+                    self._cut(flow, t_ns, "late_answer")
+                else:
+                    self._dark(flow, t_ns, head, tcp_bytes, now_ns)
+            self._changed.notify()
+
+    def _dark(self, flow: Flow, t_ns: int, head: bytes, tcp_bytes: int, now_ns: int) -> None:
+        if tcp_bytes < 20 or (head[-tcp_bytes:][12] >> 4) * 4 != tcp_bytes:
+            self.dispatcher.refused["malformed"] += 1
+        elif len(self._due) >= MOST_WAITING:
+            self.dropped_divert += 1
+        elif self.dispatcher.dark(flow, t_ns) == DIVERT:
+            self._number += 1
+            later_ns = self._random.randrange(self._jitter_ns + 1)
+            frame = frame_of(head, tcp_bytes, self._macs)
+            heapq.heappush(self._due, (now_ns + later_ns, self._number, flow, frame))
+
+    def cut(self, flows: Iterable[Flow], t_ns: int, why: str) -> int:
+        """End flows; how many of them were diverted. From any thread."""
+        with self._changed:
+            count = sum(self._cut(flow, t_ns, why) for flow in flows)
+            self._changed.notify()
+        return count
+
+    def _cut(self, flow: Flow, t_ns: int, why: str) -> bool:
+        if flow not in self.dispatcher.flows:
+            return False
+        self._cuts.setdefault(flow, (t_ns, why))
+        return True
+
+    def gone(self, flow: Flow) -> bool:
+        """The kernel has cut the flow itself, or let it go; whether it was diverted."""
+        with self._changed:
+            return self.dispatcher.end(flow) is not None
+
+    def close(self) -> None:
+        """Stop; what is queued is not diverted any more."""
+        with self._changed:
+            self._closing = True
+            self._changed.notify()
+        if self._thread.is_alive():
+            self._thread.join(PATIENCE_S)
+
+    def _work(self) -> None:
+        while True:
+            with self._changed:
+                while not self._closing and not self._cuts and not self._ready():
+                    self._changed.wait(self._rest_s())
+                if self._closing:
+                    return
+                cuts, self._cuts = self._cuts, {}
+                # What was cut before it was diverted never is.
+                known = self.dispatcher.flows
+                batch = [one for one in self._take() if one[2] in known and one[2] not in cuts]
+            if cuts:
+                self._delete(cuts)
+            if batch:
+                self._divert(batch)
+
+    def _ready(self) -> bool:
+        return bool(self._due) and self._due[0][0] <= time.monotonic_ns()
+
+    def _take(self) -> list[tuple[int, int, Flow, bytes]]:
+        """Flows of the next transaction: those whose time has come."""
+        now_ns = time.monotonic_ns()
+        batch: list[tuple[int, int, Flow, bytes]] = []
+        while self._due and self._due[0][0] <= now_ns and len(batch) < BATCH:
+            batch.append(heapq.heappop(self._due))
+        return batch
+
+    def _rest_s(self) -> float | None:
+        if not self._due:
+            return None
+        return max(self._due[0][0] - time.monotonic_ns(), 0) / 1e9
+
+    def _delete(self, cuts: dict[Flow, tuple[int, str]]) -> None:
+        flows = list(cuts)
+        try:
+            for at in range(0, len(flows), BATCH):
+                self._table.delete(flows[at : at + BATCH])
+        except OSError as error:
+            self._failed(error)
+        with self._changed:
+            ended = [flow for flow in flows if self.dispatcher.end(flow) is not None]
+        for flow in ended:
+            self._watcher.ended(flow, *cuts[flow])
+
+    def _divert(self, batch: list[tuple[int, int, Flow, bytes]]) -> None:
+        try:
+            left_out = set(self._table.add([flow for _, _, flow, _ in batch]))
+        except OSError as error:
+            self._failed(error)
+            left_out = {flow for _, _, flow, _ in batch}
+        else:
+            self._works()
+        if left_out:
+            self.no_room += len(left_out)
+            with self._changed:
+                for flow in left_out:
+                    self.dispatcher.end(flow)
+        t_ns = time.time_ns()
+        for _, _, flow, frame in batch:
+            if flow in left_out:
+                continue
+            self._watcher.diverted(flow, t_ns)
+            try:
+                self._send(frame)
+                self.replayed += 1
+            except OSError:
+                self.replay_errors += 1
+
+    def _failed(self, error: OSError) -> None:
+        if not self.trouble:
+            self.trouble = error.strerror or str(error)
+            self.say(f"the kernel does not take flows: {self.trouble}; they stay dark")
+
+    def _works(self) -> None:
+        if self.trouble:
+            self.trouble = ""
+            self.say("the kernel takes flows again")

@@ -1,0 +1,241 @@
+"""Registered first, then replayed; cut when asked; only its own thread waits for the kernel."""
+
+from __future__ import annotations
+
+import errno
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+
+import pytest
+
+from darkflow.divert.dispatcher import Dispatcher, Flow, Limits
+from darkflow.divert.plane import Plane
+from darkflow.divert.replay import frame_of
+from darkflow.flow.batch import Events, Frames
+from darkflow.flow.decode import Decoder
+from darkflow.flow.engine import Engine
+from writers import SECOND_NS, ethernet
+from writers import Flow as Ends
+
+MACS = bytes(12)
+MS = 1_000_000
+
+
+class Log:
+    """Everything that happens, in order: the kernel's set, the frames, the watcher."""
+
+    def __init__(self) -> None:
+        self.steps: list[tuple[str, object]] = []
+        self.registered: set[Flow] = set()
+        self.room = 1 << 30
+        self.hold = threading.Event()
+        self.hold.set()
+        self.error: OSError | None = None
+
+    def add(self, flows: Sequence[Flow]) -> Sequence[Flow]:
+        self.hold.wait(5)
+        if self.error:
+            raise self.error
+        taken = [flow for flow in flows if len(self.registered) < self.room]
+        taken = taken[: self.room - len(self.registered)]
+        self.registered.update(taken)
+        self.steps.append(("add", list(taken)))
+        return [flow for flow in flows if flow not in taken]
+
+    def delete(self, flows: Sequence[Flow]) -> None:
+        self.registered.difference_update(flows)
+        self.steps.append(("delete", list(flows)))
+
+    def send(self, frame: bytes) -> None:
+        self.steps.append(("frame", frame))
+
+    def diverted(self, flow: Flow, t_ns: int) -> None:
+        assert abs(time.time_ns() - t_ns) < SECOND_NS
+        self.steps.append(("diverted", flow))
+
+    def ended(self, flow: Flow, t_ns: int, why: str) -> None:
+        self.steps.append(("ended", (flow, t_ns, why)))
+
+    def all(self, what: str) -> list[object]:
+        return [value for name, value in self.steps if name == what]
+
+
+@pytest.fixture
+def log() -> Log:
+    return Log()
+
+
+@pytest.fixture
+def make(log: Log) -> Iterator[Callable[..., Plane]]:
+    """Makes planes that are closed afterwards."""
+    made: list[Plane] = []
+
+    def one(jitter_ns: int = 0, limits: Limits | None = None) -> Plane:
+        dispatcher = Dispatcher(lambda *_: True, limits or Limits())
+        made.append(Plane(dispatcher, log, log.send, MACS, log, jitter_ns))
+        made[-1].start()
+        return made[-1]
+
+    yield one
+    log.hold.set()
+    for plane in made:
+        plane.close()
+
+
+class Feed:
+    """Gives a plane real events: SYNs that nobody answers, or too late."""
+
+    def __init__(self, plane: Plane) -> None:
+        self.plane = plane
+        self.engine = Engine(SECOND_NS, 60 * SECOND_NS)
+        self.t_ns = 0
+
+    def __call__(self, *packets: bytes) -> None:
+        batch = [(self.t_ns + n, 1, ethernet(p)) for n, p in enumerate(packets)]
+        self.t_ns += 2 * SECOND_NS
+        for events in self.engine.observe(Decoder().decode(Frames.of(batch, self.t_ns))):
+            self.plane.write(events)
+
+
+def ends(n: int) -> Ends:
+    return Ends("198.51.100.1", 1000 + n, "192.0.2.1", 22)
+
+
+def key(n: int) -> Flow:
+    return (b"\xc6\x33\x64\x01", 1000 + n, b"\xc0\0\2\1", 22)
+
+
+def until(there: Callable[[], bool]) -> None:
+    end = time.monotonic() + 5
+    while not there():
+        assert time.monotonic() < end
+        time.sleep(0.002)
+
+
+def test_a_flow_is_registered_before_its_syn_is_replayed(
+    make: Callable[..., Plane], log: Log
+) -> None:
+    plane = make()
+    syns = [ends(n).syn() for n in range(700)]
+    Feed(plane)(*syns)
+    until(lambda: plane.replayed == 700)
+    known: set[Flow] = set()
+    for name, value in log.steps:
+        if name == "add":
+            assert isinstance(value, list)
+            assert len(value) <= 256
+            known.update(value)
+        elif name == "diverted":
+            assert value in known
+    assert log.all("frame") == [frame_of(syn, 20, MACS) for syn in syns]
+    assert known == {key(n) for n in range(700)}
+    assert plane.dispatcher.diverted == 700
+
+
+def test_a_late_answer_cuts(make: Callable[..., Plane], log: Log) -> None:
+    plane = make()
+    feed = Feed(plane)
+    feed(ends(1).syn(), ends(2).syn())
+    until(lambda: plane.replayed == 2)
+    feed(ends(1).answer())
+    until(lambda: log.all("ended") != [])
+    assert log.all("ended") == [(key(1), 2 * SECOND_NS, "late_answer")]
+    assert log.registered == {key(2)} == set(plane.dispatcher.flows)
+    feed(ends(3).answer())  # never diverted: nothing to cut
+    assert plane.cut([key(2), key(9)], 5, "command") == 1
+    until(lambda: log.registered == set())
+    assert log.all("ended")[-1] == (key(2), 5, "command")
+
+
+def test_cut_before_it_was_diverted_it_never_is(make: Callable[..., Plane], log: Log) -> None:
+    log.hold.clear()
+    plane = make()
+    feed = Feed(plane)
+    feed(ends(0).syn())
+    until(lambda: not plane._due)  # the thread is with the kernel now
+    feed(ends(1).syn())
+    feed(ends(1).answer())
+    log.hold.set()
+    until(lambda: ("ended", (key(1), 4 * SECOND_NS, "late_answer")) in log.steps)
+    assert log.registered == {key(0)}
+    assert plane.replayed == 1
+
+
+def test_cut_while_it_waits_for_its_moment(make: Callable[..., Plane], log: Log) -> None:
+    plane = make(jitter_ns=300 * MS)
+    feed = Feed(plane)
+    feed(*(ends(n).syn() for n in range(50)))
+    assert plane.cut([key(n) for n in range(50)], 0, "command") > 40
+    until(lambda: not plane._due)
+    time.sleep(0.05)
+    assert plane.replayed < 10
+    assert len(plane.dispatcher.flows) == 0
+
+
+def test_writing_never_waits_for_the_kernel(make: Callable[..., Plane], log: Log) -> None:
+    log.hold.clear()
+    plane = make()
+    feed = Feed(plane)
+    feed(ends(0).syn())
+    until(lambda: not plane._due)
+    began = time.monotonic()
+    feed(*(ends(n).syn() for n in range(1, 2000)))
+    assert time.monotonic() - began < 1
+    log.hold.set()
+    until(lambda: plane.replayed == 2000)
+
+
+def test_no_room_is_counted_and_may_be_tried_again(make: Callable[..., Plane], log: Log) -> None:
+    log.room = 3
+    plane = make()
+    Feed(plane)(*(ends(n).syn() for n in range(5)))
+    until(lambda: plane.replayed + plane.no_room == 5)
+    assert (plane.replayed, plane.no_room, len(plane.dispatcher.flows)) == (3, 2, 3)
+    assert plane.gone(key(0))
+    assert not plane.gone(key(0))
+
+
+def test_a_kernel_that_refuses_is_said_once(make: Callable[..., Plane], log: Log) -> None:
+    plane = make()
+    said: list[str] = []
+    plane.say = said.append
+    feed = Feed(plane)
+    log.error = OSError(errno.ENOENT, "No such file or directory")
+    feed(ends(0).syn())
+    until(lambda: plane.no_room == 1)
+    feed(ends(1).syn())
+    until(lambda: plane.no_room == 2)
+    log.error = None
+    feed(ends(2).syn())
+    until(lambda: plane.replayed == 1)
+    assert len(said) == 2
+    assert "No such file" in said[0]
+    assert "again" in said[1]
+
+
+def test_jitter_spreads_the_answers(make: Callable[..., Plane], log: Log) -> None:
+    plane = make(jitter_ns=200 * MS)
+    began = time.monotonic()
+    Feed(plane)(*(ends(n).syn() for n in range(100)))
+    until(lambda: plane.replayed >= 30)
+    early_s = time.monotonic() - began
+    until(lambda: plane.replayed == 100)
+    late_s = time.monotonic() - began
+    assert 0.1 < late_s < 1
+    assert early_s < late_s
+    frames = log.all("frame")
+    assert frames != [frame_of(ends(n).syn(), 20, MACS) for n in range(100)]
+    assert set(frames) == {frame_of(ends(n).syn(), 20, MACS) for n in range(100)}
+
+
+def test_limits_hold(make: Callable[..., Plane], log: Log) -> None:
+    plane = make(limits=Limits(source_flows=10))
+    Feed(plane)(*(ends(n).syn() for n in range(50)))
+    until(lambda: plane.replayed == 10)
+    assert plane.dispatcher.refused["flows_source"] == 40
+    assert len(log.registered) == 10
+
+
+def test_nothing_for_an_empty_batch(make: Callable[..., Plane]) -> None:
+    make().write(Events())
