@@ -94,6 +94,10 @@ def main(argv: list[str]) -> int:
         from darkflow.commands.lab import lab_command
 
         return lab_command(options, main)
+    if options.command == "doctor":
+        from darkflow.commands.doctor import doctor_command
+
+        return doctor_command(options, settings)
     if options.command in ("query", "export"):
         return _stored(options)
     if options.print_config:

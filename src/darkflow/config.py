@@ -337,6 +337,12 @@ ONLY = {
 }
 
 
+# What `darkflow doctor` looks at; it has no others.
+DOCTOR = (
+    "networks", "decap", "queue_size", "flow_table_size", "ring_size", "ring_block", "workers",
+    "store_bytes",
+)  # fmt: skip
+
 # The settings that a running sensor takes up when it reads its file again (SIGHUP). The others
 # are built into what it allocates at its start.
 LIVE = ("networks", "stats")
@@ -344,6 +350,8 @@ LIVE = ("networks", "stats")
 
 def settings_of(command: str) -> list[Setting]:
     """The settings that a command has."""
+    if command == "doctor":
+        return [setting for setting in SETTINGS if setting.name in DOCTOR]
     others = {name for other, names in ONLY.items() if other != command for name in names}
     return [setting for setting in SETTINGS if setting.name not in others]
 

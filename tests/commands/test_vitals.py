@@ -69,7 +69,8 @@ def traffic(tmp_path: Path) -> Path:
     """30 flows: every third is answered 10 ms later, every third refused, every third dark."""
     packets: list[tuple[int, bytes]] = []
     for number in range(30):
-        flow, t = Flow(orig_port=1000 + number), number * 5 * MS
+        # Other addresses go to other workers.
+        flow, t = Flow(f"192.0.2.{number}", 1000 + number), number * 5 * MS
         packets.append((t, ethernet(flow.syn())))
         if number % 3 < 2:
             answer = flow.answer() if number % 3 == 0 else flow.reset()

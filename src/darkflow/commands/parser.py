@@ -37,6 +37,14 @@ examples:
   darkflow export --store /var/lib/darkflow --format zeek --since 7d | zeek-cut id.orig_h id.resp_p
 """
 
+DOCTOR_EXAMPLES = """\
+examples:
+  sudo darkflow doctor -i eth1 --networks 192.0.2.0/24 --store /var/lib/darkflow/store
+  sudo darkflow doctor --config /etc/darkflow/darkflow.toml --json
+
+exit status: 0 when nothing failed, 1 when something did, 2 for wrong usage.
+"""
+
 
 class HelpFormatter(argparse.RawDescriptionHelpFormatter):
     """argparse makes one for every option, and would import shutil only to ask for the width."""
@@ -94,6 +102,7 @@ def build_parser() -> Parser:
     fields.add_argument("--json", action="store_true", help="as one JSON document")
     fields.add_argument("--markdown", action="store_true", help="as the table of the docs")
     _add_sensor(commands)
+    _add_doctor(commands)
     _add_query(commands)
     _add_export(commands)
     demo = commands.add_parser(
@@ -174,6 +183,33 @@ def _add_sensor(commands: argparse._SubParsersAction[Parser]) -> None:
     _add_settings(sensor, "sensor")
     _add_outputs(sensor)
     _add_file(sensor)
+
+
+def _add_doctor(commands: argparse._SubParsersAction[Parser]) -> None:
+    doctor = commands.add_parser(
+        "doctor",
+        help="check whether a sensor would see and keep what it should, and say how to mend it",
+        description="Looks at the kernel, the permissions, the interfaces, memory, clock and disk,"
+        " listens for some seconds whether both directions come, and says of each whether it is"
+        " well, and if not, how to mend it. Changes nothing; what it may not look at it says.",
+        epilog=DOCTOR_EXAMPLES,
+        formatter_class=HelpFormatter,
+        allow_abbrev=False,
+    )
+    doctor.add_argument(
+        "-i", "--interface", action="append", metavar="IF",
+        help="interface to check and to listen on; may be given several times",
+    )  # fmt: skip
+    doctor.add_argument(
+        "--seconds", default="10", metavar="TIME",
+        help="how long to listen at most; 0 does not (default: 10)",
+    )  # fmt: skip
+    doctor.add_argument("--store", metavar="DIR", help="the folder that a store is to have")
+    _add_settings(doctor, "doctor")
+    doctor.add_argument("--json", action="store_true", help="one JSON document")
+    doctor.add_argument(
+        "--config", metavar="FILE", help="check what this TOML file of a sensor says"
+    )
 
 
 def _add_settings(parser: argparse.ArgumentParser, command: str) -> None:
