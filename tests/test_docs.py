@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from darkflow.commands.parser import build_parser
-from darkflow.config import SETTINGS, settings_as_markdown
+from darkflow.config import LIVE, SETTINGS, settings_as_markdown
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -50,6 +50,14 @@ def test_every_setting_has_a_default_that_can_be_read() -> None:
         assert setting.help
         if setting.default is not None:
             setting.parse(setting.default)
+
+
+def test_what_a_reload_changes_is_listed() -> None:
+    text = (ROOT / "docs" / "configuration.md").read_text()
+    section = text.partition("## While the sensor runs")[2]
+    keys = [key for row in re.findall(r"^\|(.*?)\|", section, re.M)
+            for key in re.findall(r"`([a-z-]+)`", row)]  # fmt: skip
+    assert sorted(keys) == sorted(name.replace("_", "-") for name in LIVE)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

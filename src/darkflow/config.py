@@ -345,7 +345,7 @@ DOCTOR = (
 
 # The settings that a running sensor takes up when it reads its file again (SIGHUP). The others
 # are built into what it allocates at its start.
-LIVE = ("networks", "stats")
+LIVE = ("networks", "stats", "store_flush", "store_rows", "store_days", "store_bytes")
 
 
 def settings_of(command: str) -> list[Setting]:

@@ -131,3 +131,9 @@ def test_lines_are_short_enough_to_read() -> None:
     for line in darkflow("sensor", "--print-config").stdout.splitlines():
         assert len(line) <= 100
     assert {setting.name for setting in SETTINGS} >= set(LIVE)
+
+
+@pytest.mark.parametrize("name", ['"', "\\", "\x7f", "\t", "\x01", "'''", "é", "𝛿", "a\nb", "#x"])
+def test_any_text_is_written_so_that_it_is_read_back(name: str) -> None:
+    argv = ["sensor", f"--events=x{name}", f"--interface={name}"]
+    assert read_back("sensor", printed(argv)) == meant(argv)

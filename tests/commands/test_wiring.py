@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from darkflow.commands.wiring import Wiring
-from darkflow.config import SETTINGS
+from darkflow.config import SETTINGS, parse_networks
 from darkflow.flow.networks import Networks
+from darkflow.sinks.store import Limits
 from darkflow.sinks.summary import Summary
 
 
@@ -46,6 +47,20 @@ def test_a_store_is_one_of_the_sinks(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         "darkflows", "late_answers", "stats", "undecided",
     ]  # fmt: skip
+
+
+def test_what_a_reload_changes_reaches_the_networks_and_the_store(tmp_path: Path) -> None:
+    stored = wired(store=str(tmp_path))
+    assert stored.store is not None
+    stored.change({"networks": parse_networks("192.0.2.0/24"), "store_days": 3})
+    ends = bytes([10, 0, 0, 1]), bytes([192, 0, 2, 1])
+    assert stored.networks.direction_of(*ends) == "inbound"
+    assert stored.store._limits == Limits(2.0, 500_000, 3, 10 << 30)
+    assert stored.store.housekeeping._days == 3
+    stored.change({"networks": None, "store_bytes": 1 << 20})
+    assert stored.networks.direction_of(*ends) == "internal"
+    assert stored.store._limits == Limits(2.0, 500_000, 3, 1 << 20)
+    stored.store.close()
 
 
 def test_an_output_that_cannot_be_opened_is_said_before_the_work(tmp_path: Path) -> None:

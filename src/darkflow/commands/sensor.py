@@ -267,8 +267,7 @@ class Sensor:
     def _reload(self) -> None:
         """SIGHUP: the file of --config, then new output files."""
         new = self.service.reload()
-        if "networks" in new:
-            self.wired.watch(new["networks"])
+        self.wired.change(new)
         if "stats" in new:
             self._every_s = new["stats"] / 1e9
             self._state_s = time.monotonic() + self._every_s

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from darkflow.sinks.dark_pcap import DarkPcap
     from darkflow.sinks.event_file import EventFile
     from darkflow.sinks.sink import Sink
-    from darkflow.sinks.store import Store
+    from darkflow.sinks.store import Limits, Store
 
 
 class Wiring:
@@ -34,7 +34,7 @@ class Wiring:
         self.settings = settings
         self.seed = os.urandom(16)
         self.networks = Networks.everything()
-        self.watch(settings["networks"])
+        self._watch(settings["networks"])
         self.event_file: EventFile | None = None
         self.dark_pcap: DarkPcap | None = None
         self.store: Store | None = None
@@ -49,8 +49,16 @@ class Wiring:
         if options.store:
             self.store = self._open_store(options.store, live)
 
-    def watch(self, networks: WatchedRanges | None) -> None:
-        """From now on these networks tell a flow's direction; the workers go on meanwhile."""
+    def change(self, new: dict[str, Any]) -> None:
+        """Take up settings of config.LIVE; the workers go on meanwhile."""
+        self.settings = self.settings | new
+        if "networks" in new:
+            self._watch(new["networks"])
+        if self.store is not None and any(name.startswith("store_") for name in new):
+            self.store.limit(self._limits())
+
+    def _watch(self, networks: WatchedRanges | None) -> None:
+        """These networks tell a flow's direction; None: every address is one of ours."""
         if networks is None:
             self.networks.replace([(bytes(4), b"\xff" * 4)], [(bytes(16), b"\xff" * 16)])
         else:
@@ -65,16 +73,20 @@ class Wiring:
         return EventFile(options.events, lines, live)
 
     def _open_store(self, folder: str, live: bool) -> Store:
-        from darkflow.sinks.store import Limits, Store
+        from darkflow.sinks.store import Store
 
-        limits = Limits(
+        # Captures can wait for a slow disk; what is live must not be made to.
+        return Store(folder, None, self._limits(), patient=not live)
+
+    def _limits(self) -> Limits:
+        from darkflow.sinks.store import Limits
+
+        return Limits(
             self.settings["store_flush"] / 1e9,
             self.settings["store_rows"],
             self.settings["store_days"],
             self.settings["store_bytes"],
         )
-        # Captures can wait for a slow disk; what is live must not be made to.
-        return Store(folder, None, limits, patient=not live)
 
     def _store_sink(self) -> Sink | None:
         """The store has a sink for each pipeline, and is closed after all of them."""

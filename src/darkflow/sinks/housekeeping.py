@@ -35,6 +35,11 @@ class Housekeeping:
         self._today = today
         self._vacuumed_s: float | None = None
 
+    def limit(self, days: int, size_bytes: int) -> None:
+        """Other limits, from the next round on."""
+        self._days = days
+        self._size_bytes = size_bytes
+
     def round(self, compact: bool = True) -> None:
         """Everything that is due; compaction only if there is time for it."""
         self.retain()

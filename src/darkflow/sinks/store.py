@@ -229,6 +229,15 @@ class Store:
         if lost:
             self.say(f"{lost} rows were not written to the {self.name}: {self.trouble}")
 
+    def limit(self, limits: Limits) -> None:
+        """Other limits from now on; what is on the disk beyond them goes at the next upkeep."""
+        with self._changed:
+            self._limits = limits
+            self.housekeeping.limit(limits.days, limits.size_bytes)
+            self._flush_now = True
+            self._changed.notify_all()
+        self._tidy.set()
+
     def _full(self, more: int) -> bool:
         return self._waiting > 0 and self._waiting + more > self._limits.rows
 
