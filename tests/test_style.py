@@ -55,7 +55,7 @@ def functions(path: Path) -> Iterator[tuple[str, int, int]]:
     starts = [
         (at, match)
         for at, line in enumerate(lines)
-        if (match := re.match(r"( *)(?:cdef|cpdef|def) [^=(]*?(\w+)\(", line))
+        if (match := re.match(r"( *)(?:cdef|cpdef|def) (?!class )[^=(]*?(\w+)\(", line))
     ]
     for at, match in starts:
         signature, end = "", at

@@ -1,41 +1,15 @@
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
-from darkflow.flow.attempts cimport attempts_t
 from darkflow.flow.batch cimport Events, Packets
-from darkflow.flow.delays cimport Delays
-from darkflow.flow.kept cimport KeptFrames
 from darkflow.flow.layout cimport attempt_t, event_t, row_t
+from darkflow.flow.tally cimport Tally
 
-cdef enum:
-    MAX_RETRIES = 32
-
-ctypedef struct verdicts_t:
-    uint64_t attempts
-    uint64_t repeated
-    uint64_t answered
-    uint64_t refused
-    uint64_t dark
-    uint64_t undecided
-    uint64_t late_answers
-    uint64_t unsolicited
-    uint64_t icmp_unreachable
-    uint64_t icmp_unsolicited
-    uint64_t dropped_queue
-    uint64_t dropped_table
-
-cdef class Engine:
-    cdef attempts_t table
+cdef class Engine(Tally):
     cdef uint64_t key[2]
     cdef int64_t hold_ns
     cdef int64_t idle_ns
     cdef int64_t now_ns
     cdef uint64_t queue_size
     cdef uint64_t table_size
-    cdef verdicts_t counts
-    cdef uint64_t retries[MAX_RETRIES + 1]
-    cdef readonly Delays reply_delays
-    cdef readonly Delays late_delays
-    cdef readonly Delays retry_spans
-    cdef KeptFrames kept
     cdef Events events
     cdef uint32_t _rows(self, Packets packets, uint32_t begin) except? 0 nogil
     cdef int _advance(self, int64_t now_ns) except -1 nogil

@@ -1,17 +1,14 @@
 from collections.abc import Iterator
 
 from darkflow.flow.batch import Events, Packets
-from darkflow.flow.delays import Delays
 from darkflow.flow.kept import KeptFrames
+from darkflow.flow.tally import Tally
 
 MAX_SIZE: int
 
-class Engine:
+class Engine(Tally):
     """Judges attempts: `observe` takes rows in the order of time and gives event rows."""
 
-    reply_delays: Delays
-    late_delays: Delays
-    retry_spans: Delays
     def __init__(
         self,
         hold_ns: int,
@@ -28,18 +25,3 @@ class Engine:
         """Forget every flow, after `finish`: time begins anew. The counters go on."""
     def deadline_ns(self) -> int:
         """When time next brings something about; 2^62 when nothing is open."""
-    @property
-    def counters(self) -> dict[str, int]:
-        """What became of every SYN and answer; syn = attempts + repeated + dropped_queue."""
-    @property
-    def kept_frames(self) -> KeptFrames | None:
-        """Where whole SYN frames await their verdict, or None."""
-    @property
-    def retry_counts(self) -> list[int]:
-        """Dark flows by number of resent SYNs: index 0 to 31, and 32 for more."""
-    @property
-    def sizes(self) -> tuple[int, int]:
-        """(flows in the delay queue, flows in the flow table) now."""
-    @property
-    def memory_bytes(self) -> int:
-        """What queue, table and index hold allocated now."""

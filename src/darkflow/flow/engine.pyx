@@ -27,7 +27,6 @@ from darkflow.flow.attempts cimport (
     take_slot, unlink,
 )
 from darkflow.flow.batch cimport Events, Packets
-from darkflow.flow.delays cimport Delays
 from darkflow.flow.keys cimport hash_of, ip_id_of, isn_of, reverse_key
 from darkflow.flow.kept cimport KeptFrames, judge
 from darkflow.flow.layout cimport (
@@ -35,6 +34,7 @@ from darkflow.flow.layout cimport (
     EVENT_UNDECIDED, KEPT_DARK, KEPT_NOT, KIND_ICMP, KIND_RESET, KIND_SYN, NO_TIME, REPORTER_AT, STATE_ANSWERED,
     STATE_DARK, STATE_HELD, STATE_REFUSED, attempt_t, event_t, key_of, row_t,
 )
+from darkflow.flow.tally cimport MAX_RETRIES, Tally
 
 cdef extern from *:
     """
@@ -52,7 +52,7 @@ NEVER = 1 << 62
 MAX_SIZE = 1 << 29
 
 
-cdef class Engine:
+cdef class Engine(Tally):
     """Judges attempts: `observe` takes rows in the order of time and gives event rows.
 
     hold_ns: T. idle_ns: how long a dark flow is kept after its last packet. queue_size and
@@ -78,9 +78,6 @@ cdef class Engine:
         memcpy(self.key, <const uint8_t *>seed, 16)
         self.now_ns = NO_TIME
         self.kept = kept
-        self.reply_delays = Delays()
-        self.late_delays = Delays(100_000)
-        self.retry_spans = Delays(0)
         self.events = Events()
         if not attempts_init(&self.table, self.queue_size + self.table_size):
             raise MemoryError("no memory for the delay queue: lower --queue-size")
@@ -385,39 +382,3 @@ cdef class Engine:
         event.detail = detail
         event.digits = a.digits
         return 0
-
-    @property
-    def counters(self):
-        """What became of every SYN and answer; syn = attempts + repeated + dropped_queue."""
-        c = self.counts
-        return {
-            "attempts": c.attempts, "retransmitted_or_repeated": c.repeated,
-            "answered": c.answered, "refused": c.refused, "dark": c.dark,
-            "undecided": c.undecided, "late_answers": c.late_answers,
-            "unsolicited": c.unsolicited, "icmp_unreachable": c.icmp_unreachable,
-            "icmp_unsolicited": c.icmp_unsolicited,
-            "dropped_queue": c.dropped_queue, "dropped_table": c.dropped_table,
-        }
-
-    @property
-    def kept_frames(self):
-        """Where whole SYN frames await their verdict, or None."""
-        return self.kept
-
-    @property
-    def retry_counts(self):
-        """Dark flows by number of resent SYNs: index 0 to 31, and 32 for more."""
-        return list(self.retries)
-
-    @property
-    def sizes(self):
-        """(flows in the delay queue, flows in the flow table) now."""
-        return self.table.held.count, self.table.dark.count
-
-    @property
-    def memory_bytes(self):
-        """What queue, table and index hold allocated now."""
-        return (
-            self.table.segment_count * (1 << 10) * sizeof(attempt_t)
-            + (<uint64_t>self.table.mask + 1) * 8 + self.table.segment_limit * 8
-        )

@@ -1,0 +1,24 @@
+from darkflow.flow.delays import Delays
+from darkflow.flow.kept import KeptFrames
+
+class Tally:
+    """The side of the engine that is read; the engine itself changes it."""
+
+    reply_delays: Delays
+    late_delays: Delays
+    retry_spans: Delays
+    @property
+    def counters(self) -> dict[str, int]:
+        """What became of every SYN and answer; syn = attempts + repeated + dropped_queue."""
+    @property
+    def kept_frames(self) -> KeptFrames | None:
+        """Where whole SYN frames await their verdict, or None."""
+    @property
+    def retry_counts(self) -> list[int]:
+        """Dark flows by number of resent SYNs: index 0 to 31, and 32 for more."""
+    @property
+    def sizes(self) -> tuple[int, int]:
+        """(flows in the delay queue, flows in the flow table) now."""
+    @property
+    def memory_bytes(self) -> int:
+        """What queue, table and index hold allocated now."""
