@@ -162,7 +162,7 @@ def test_cut_before_it_was_diverted_it_never_is(make: Callable[..., Plane], log:
     assert plane.replayed == 1
 
 
-def test_cut_while_it_waits_for_its_moment(make: Callable[..., Plane], log: Log) -> None:
+def test_cut_while_it_waits_for_its_moment(make: Callable[..., Plane]) -> None:
     plane = make(jitter_ns=300 * MS)
     feed = Feed(plane)
     feed(*(ends(n).syn() for n in range(50)))

@@ -1,0 +1,43 @@
+from darkflow.flow.batch import Frames
+
+Flow = tuple[bytes, int, bytes, int]
+
+class Session:
+    """One session: times in ns since 1970 (0: not yet), payload bytes and packets each way."""
+
+    flow: Flow
+    diverted_ns: int
+    syn_ack_ns: int
+    handshake_ns: int
+    last_ns: int
+    ended_ns: int
+    answered_ns: int
+    orig_packets: int
+    resp_packets: int
+    orig_bytes: int
+    resp_bytes: int
+    payload_total: int
+    payload: bytes
+    end: str
+
+class Tracker:
+    """The sessions of diverted flows."""
+
+    held_bytes: int
+    packets: int
+    unknown: int
+    payloads_not_kept: int
+    def __init__(
+        self, honeypot_mac: bytes, idle_ns: int, first_bytes: int = 4096, kept_bytes: int = ...
+    ) -> None: ...
+    def __len__(self) -> int: ...
+    def begin(self, flow: Flow, t_ns: int) -> None:
+        """The flow is diverted from now on."""
+    def cut(self, flow: Flow, t_ns: int, why: str, answered_ns: int = 0) -> Session | None:
+        """The flow is diverted no longer: its session, if one was open, has ended."""
+    def observe(self, frames: Frames) -> list[Session]:
+        """Frames in the order of time; sessions that ended with them."""
+    def expire(self, now_ns: int) -> tuple[list[Session], list[Flow]]:
+        """At network time `now_ns`: (sessions that ended idle, flows that are known no longer)."""
+    def open(self) -> list[Session]:
+        """The sessions that are open now."""
