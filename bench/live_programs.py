@@ -47,13 +47,14 @@ def cannot() -> str | None:
 
 @dataclass(frozen=True)
 class Sent:
-    """What the sender says that it has sent."""
+    """What the sender says that it has sent; its CPU time holds the kernel's delivery."""
 
     packets: int
     syn: int
     synack: int
     rst: int
     seconds: float
+    cpu_s: float
 
     @property
     def wanted(self) -> int:
