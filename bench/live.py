@@ -192,8 +192,10 @@ def cpu(bench: Bench) -> Result:
         return missing
     result = Result()
     runs = min(bench.runs, 5)
+    listeners: dict[str, Callable[[Wire, Path], Listener]]
+    listeners = {"darkflow sensor": Sensor, "tcpdump -w /dev/null": Tcpdump}
     for rate, name in ((0.0, "all that can be sent"), (50_000.0, "50 k packets/s")):
-        costs: dict[str, list[Cost]] = {"darkflow sensor": [], "tcpdump -w /dev/null": []}
+        costs: dict[str, list[Cost]] = {program: [] for program in listeners}
         whole: dict[str, list[float]] = {program: [] for program in costs}
         for _ in range(runs):
             with wire() as link:

@@ -25,8 +25,8 @@ def passes(code: list[tuple[int, int, int, int]], packet: bytes) -> bool:
     while True:
         op, true, false, k = code[at]
         at += 1
-        if op in (0x28, 0x48, 0x50):
-            start, size = k + (x if op != 0x28 else 0), 1 if op == 0x50 else 2
+        if op in (0x28, 0x30, 0x48, 0x50):
+            start, size = k + (x if op & 0x40 else 0), 1 if op & 0x10 else 2
             if start + size > len(packet):
                 return False
             a = int.from_bytes(packet[start : start + size], "big")

@@ -17,14 +17,16 @@ if TYPE_CHECKING:
     Step = str | tuple[str, int] | tuple[str, int, str] | tuple[str, int, str, str]
 
 # Opcodes of classic BPF, as in linux/filter.h.
-LD_W_ABS, LD_H_ABS, LD_B_IND, LD_H_IND, LD_W_IND = 0x20, 0x28, 0x50, 0x48, 0x40
+LD_W_ABS, LD_H_ABS, LD_B_ABS = 0x20, 0x28, 0x30
+LD_B_IND, LD_H_IND, LD_W_IND = 0x50, 0x48, 0x40
 LDX_IMM, LDX_MEM, ST, STX = 0x01, 0x61, 0x02, 0x03
 ADD_K, AND_K, MUL_K, LSH_K, RSH_K, ADD_X, XOR_X = 0x04, 0x54, 0x24, 0x64, 0x74, 0x0C, 0xAC
 TAX, TXA, JEQ, JGT, JSET, JA, RET_K, RET_A = 0x07, 0x87, 0x15, 0x25, 0x45, 0x05, 0x06, 0x16
 
 OPCODES = {
-    "ldw": LD_W_ABS, "ldh": LD_H_ABS, "ldb[x+]": LD_B_IND, "ldh[x+]": LD_H_IND,
-    "ldw[x+]": LD_W_IND, "ldx#": LDX_IMM, "ldx": LDX_MEM, "st": ST, "stx": STX,
+    "ldw": LD_W_ABS, "ldh": LD_H_ABS, "ldb": LD_B_ABS,
+    "ldb[x+]": LD_B_IND, "ldh[x+]": LD_H_IND, "ldw[x+]": LD_W_IND,
+    "ldx#": LDX_IMM, "ldx": LDX_MEM, "st": ST, "stx": STX,
     "add": ADD_K, "and": AND_K, "mul": MUL_K, "lsh": LSH_K, "rsh": RSH_K, "addx": ADD_X,
     "xorx": XOR_X, "tax": TAX, "txa": TXA, "jeq": JEQ, "jgt": JGT, "jset": JSET, "ja": JA,
     "ret": RET_K, "reta": RET_A,
@@ -86,9 +88,31 @@ def _start(ethernet: bool, tunnels: bool) -> list[Step]:
     return steps
 
 
+def _plain(ethernet: bool) -> list[Step]:
+    """Most packets: TCP without VLAN tags, IP options or extension headers.
+
+    The kernel compiles a load at a fixed offset into the load itself, one at X into a call.
+    """
+    base = 14 if ethernet else 0
+    version: list[Step] = [("ldh", 12)] if ethernet else [("ldb", 0), ("and", 0xF0)]
+    four, six = (0x0800, 0x86DD) if ethernet else (0x40, 0x60)
+    return [
+        *version, ("jeq", four, "", "no ipv4"),
+        ("ldb", base + 9), ("jeq", 6, "", "any"),
+        ("ldb", base), ("and", 15), ("jeq", 5, "", "any"),
+        ("ldh", base + 6), ("jset", 0x1FFF, "drop"),
+        ("ldb", base + 33), ("jset", 6, "accept", "drop"),
+        "no ipv4", ("jeq", six, "", "any"),
+        ("ldb", base + 6), ("jeq", 6, "", "any"),
+        ("ldb", base + 53), ("jset", 6, "accept", "drop"),
+        "any",
+    ]  # fmt: skip
+
+
 def program(ethernet: bool = True, tunnels: bool = False) -> list[Instruction]:
     """The filter for an Ethernet or a raw IP interface; `tunnels` lets encapsulations through."""
     steps: list[Step] = [
+        *_plain(ethernet),
         *_start(ethernet, tunnels),
         "ipv4",
         ("ldh[x+]", 6), ("jset", 0x1FFF, "drop"),
