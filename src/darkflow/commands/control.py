@@ -1,0 +1,142 @@
+"""A running honeypot's control socket: one JSON document a line, asked and answered.
+
+A Unix socket for root, and for a group if one is named: who may connect may cut flows.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import grp
+import json
+import os
+import socket
+import stat
+import threading
+from collections.abc import Callable
+from typing import Any
+
+SOCKET = "/run/darkflow/control.sock"
+LONGEST = 1 << 16
+LONGEST_ANSWER = 64 << 20
+PATIENCE_S = 10.0
+MOST_CLIENTS = 16
+
+Handler = Callable[[dict[str, Any]], dict[str, Any]]
+
+
+class Control:
+    """Answers requests {"command": NAME, ...} by the handler of that name, in a thread."""
+
+    def __init__(self, path: str, group: str | None, handlers: dict[str, Handler]) -> None:
+        """Listen; OSError when another honeypot does there, or the path cannot be had."""
+        self.path = path
+        self._handlers = handlers
+        self._slots = threading.BoundedSemaphore(MOST_CLIENTS)
+        os.makedirs(os.path.dirname(path) or ".", mode=0o755, exist_ok=True)  # noqa: PTH103, PTH120
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+        try:
+            self._bind(group)
+        except BaseException:
+            self._socket.close()
+            raise
+        threading.Thread(target=self._serve, name="darkflow control", daemon=True).start()
+
+    def _bind(self, group: str | None) -> None:
+        if _is_socket(self.path):
+            with contextlib.suppress(ConnectionRefusedError, FileNotFoundError):
+                _connect(self.path).close()
+                raise OSError(0, "another honeypot is running there", self.path)
+            os.unlink(self.path)  # noqa: PTH108
+        mask = os.umask(0o177)
+        try:
+            self._socket.bind(self.path)
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, self.path) from None
+        finally:
+            os.umask(mask)
+        if group is not None:
+            try:
+                os.chown(self.path, -1, grp.getgrnam(group).gr_gid)
+            except KeyError:
+                raise OSError(0, f"there is no group {group!r}", self.path) from None
+            os.chmod(self.path, 0o660)  # noqa: PTH101
+        self._socket.listen(64)
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                client, _ = self._socket.accept()
+            except OSError:
+                return
+            if not self._slots.acquire(blocking=False):
+                client.close()
+                continue
+            threading.Thread(target=self._talk, args=(client,), daemon=True).start()
+
+    def _talk(self, client: socket.socket) -> None:
+        try:
+            client.settimeout(PATIENCE_S)
+            with client, client.makefile("rb") as lines:
+                line = lines.readline(LONGEST)
+                client.sendall(json.dumps(self._answer(line)).encode() + b"\n")
+        except OSError:
+            pass
+        finally:
+            self._slots.release()
+
+    def _answer(self, line: bytes) -> dict[str, Any]:
+        try:
+            request = json.loads(line)
+            handler = self._handlers[request["command"]]
+        except (ValueError, KeyError, TypeError):
+            return {"error": "not understood"}
+        try:
+            return handler(request)
+        except (ValueError, KeyError, TypeError) as error:
+            return {"error": str(error)}
+
+    def close(self) -> None:
+        """Stop listening; the socket is gone."""
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
+        self._socket.close()
+        with contextlib.suppress(OSError):
+            os.unlink(self.path)  # noqa: PTH108
+
+
+def _is_socket(path: str) -> bool:
+    try:
+        return stat.S_ISSOCK(os.stat(path).st_mode)  # noqa: PTH116
+    except OSError:
+        return False
+
+
+def _connect(path: str) -> socket.socket:
+    client = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        client.settimeout(PATIENCE_S)
+        client.connect(path)
+    except BaseException:
+        client.close()
+        raise
+    return client
+
+
+def ask(path: str, **request: Any) -> dict[str, Any]:
+    """The answer of the honeypot that listens at `path`; ValueError says in one line why none."""
+    try:
+        with _connect(path) as client, client.makefile("rb") as lines:
+            client.sendall(json.dumps(request).encode() + b"\n")
+            line = lines.readline(LONGEST_ANSWER)
+    except FileNotFoundError:
+        raise ValueError(f"{path}: no honeypot is running (darkflow honeypot)") from None
+    except PermissionError:
+        raise ValueError(f"{path}: only root may ask, and who is in --control-group") from None
+    except OSError as error:
+        raise ValueError(f"{path}: {error.strerror or error}") from None
+    if not line:
+        raise ValueError(f"{path}: the honeypot did not answer")
+    answer: dict[str, Any] = json.loads(line)
+    if "error" in answer:
+        raise ValueError(f"the honeypot refused: {answer['error']}")
+    return answer

@@ -1,0 +1,110 @@
+"""The control socket: who may ask, what is answered, and what becomes of bad requests."""
+
+from __future__ import annotations
+
+import grp
+import os
+import socket
+import stat
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from conftest import skip
+from darkflow.commands.control import Control, ask
+
+
+def cut(request: dict[str, Any]) -> dict[str, Any]:
+    if "flow" not in request:
+        raise ValueError("which flow?")
+    return {"cut": request["flow"]}
+
+
+@pytest.fixture
+def control(tmp_path: Path) -> Iterator[Control]:
+    made = Control(
+        str(tmp_path / "run" / "c.sock"), None, {"cut": cut, "status": lambda _: {"a": 1}}
+    )
+    yield made
+    made.close()
+
+
+def test_asked_and_answered(control: Control) -> None:
+    assert ask(control.path, command="status") == {"a": 1}
+    assert ask(control.path, command="cut", flow="x" * 1000) == {"cut": "x" * 1000}
+
+
+def test_what_is_refused(control: Control) -> None:
+    with pytest.raises(ValueError, match="the honeypot refused: which flow"):
+        ask(control.path, command="cut")
+    with pytest.raises(ValueError, match="not understood"):
+        ask(control.path, command="destroy")
+    for junk in (b"\n", b"[]\n", b"\xff\n", b"{" * 100_000):
+        with socket.socket(socket.AF_UNIX) as client:
+            client.connect(control.path)
+            client.sendall(junk)
+            client.shutdown(socket.SHUT_WR)
+            assert b"error" in client.recv(1000)
+    assert ask(control.path, command="status") == {"a": 1}
+
+
+def test_only_its_owner_may_connect(control: Control) -> None:
+    assert stat.S_IMODE(Path(control.path).stat().st_mode) == 0o600
+    if os.geteuid() != 0:
+        skip("another user can only be had as root")
+    code = (
+        "import os, sys; from darkflow.commands.control import ask;"
+        "os.setgid(65534); os.setuid(65534); ask(sys.argv[1], command='status')"
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        for mode, told in ((0o600, "only root may ask"), (0o666, "")):
+            closed = Control(f"{folder}/c.sock", None, {"status": lambda _: {}})
+            Path(closed.path).chmod(mode)
+            argv = [sys.executable, "-c", code, closed.path]
+            done = subprocess.run(argv, capture_output=True, text=True, check=False)
+            closed.close()
+            assert told in done.stderr
+            assert (done.returncode == 0) == (told == "")
+
+
+def test_a_group_may(tmp_path: Path) -> None:
+    own = grp.getgrgid(os.getgid()).gr_name
+    control = Control(str(tmp_path / "c.sock"), own, {})
+    assert stat.S_IMODE(Path(control.path).stat().st_mode) == 0o660
+    control.close()
+    with pytest.raises(OSError, match="no group"):
+        Control(str(tmp_path / "c.sock"), "nosuchgroup", {})
+
+
+def test_one_at_a_path_and_leftovers_are_replaced(control: Control, tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="another honeypot is running"):
+        Control(control.path, None, {})
+    left = tmp_path / "left.sock"
+    with socket.socket(socket.AF_UNIX) as dead:
+        dead.bind(str(left))
+    again = Control(str(left), None, {"status": lambda _: {}})
+    assert ask(str(left), command="status") == {}
+    again.close()
+    assert not left.exists()
+
+
+def test_nobody_there(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="no honeypot is running"):
+        ask(str(tmp_path / "none"), command="status")
+
+
+def test_silent_clients_do_not_keep_others_out(control: Control) -> None:
+    silent = []
+    for _ in range(10):
+        client = socket.socket(socket.AF_UNIX)
+        client.connect(control.path)
+        silent.append(client)
+    assert ask(control.path, command="status") == {"a": 1}
+    for client in silent:
+        client.close()
