@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from darkflow.flow.batch import Events
+from darkflow.flow.batch import Events, Packets
 from darkflow.flow.decode import Decoder
 from darkflow.flow.engine import Engine
 from darkflow.flow.order import Reorder
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from darkflow.sinks.sink import Sink
     from darkflow.sources.source import Source
@@ -29,17 +29,24 @@ class Pipeline:
         self.order = order
         self.engine = engine
         self.sinks = list(sinks)
+        # What else looks at packets, or takes some out, before the engine sees them.
+        self.stages: list[Callable[[Packets], Packets]] = []
         self.troubles: list[str] = []
 
     def run(self, source: Source) -> None:
         """Judge everything that the source brings."""
         for frames in source:  # bytes valid until the next turn
             packets = self.order.put(self.decoder.decode(frames))
+            for stage in self.stages:
+                packets = stage(packets)
             for events in self.engine.observe(packets):
                 self._write(events)
 
     def _judge_rest(self, now_ns: int) -> None:
-        for events in self.engine.observe(self.order.rest()):
+        packets = self.order.rest()
+        for stage in self.stages:
+            packets = stage(packets)
+        for events in self.engine.observe(packets):
             self._write(events)
         for events in self.engine.finish(now_ns):
             self._write(events)

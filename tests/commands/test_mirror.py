@@ -18,7 +18,7 @@ class Window:
 
     def __init__(self) -> None:
         self.senders = Senders()
-        self.decoder = Decoder(senders=self.senders)
+        self.decoder = Decoder()
         self.engine = Engine(SECOND_NS, 60 * SECOND_NS)
         self.check = MirrorCheck()
         self.t_ns = 0
@@ -36,7 +36,9 @@ class Window:
         packets = packets[-calls:] + packets[:-calls] if calls else packets
         batch = [(self.t_ns + n * MS, 1, ethernet(p)) for n, p in enumerate(packets)]
         self.t_ns += 20 * SECOND_NS
-        for events in self.engine.observe(self.decoder.decode(Frames.of(batch, self.t_ns))):
+        for events in self.engine.observe(
+            self.senders.note(self.decoder.decode(Frames.of(batch, self.t_ns)))
+        ):
             self.senders.count(events)
         return self.check.look(self.engine.counters, [self.senders])
 

@@ -64,7 +64,7 @@ def run(source: Scripted) -> tuple[Worker, Kept, list[str]]:
     kept, lookout, said, ended = Kept(), Lookout(), list[str](), threading.Event()
     lookout.wants_recent = True
     engine = Engine(SECOND_NS, 60 * SECOND_NS)
-    pipeline = Pipeline(Decoder(senders=lookout.senders), Reorder(0), engine, [lookout, kept])
+    pipeline = Pipeline(Decoder(), Reorder(0), engine, [lookout, kept])
     worker = Worker(
         cast(Live, source), pipeline, lookout, lambda level, line: said.append(f"{level} {line}"),
         ended.set,

@@ -16,7 +16,7 @@ class Watched:
 
     def __init__(self) -> None:
         self.senders = Senders()
-        self.decoder = Decoder(senders=self.senders)
+        self.decoder = Decoder()
         self.engine = Engine(SECOND_NS, 60 * SECOND_NS)
         self.t_ns = 0
 
@@ -24,7 +24,7 @@ class Watched:
         """A packet each 10 ms, and 2 s of silence."""
         batch = [(self.t_ns + n * 10_000_000, 1, ethernet(p)) for n, p in enumerate(packets)]
         self.t_ns += 2 * SECOND_NS
-        rows = self.decoder.decode(Frames.of(batch, self.t_ns))
+        rows = self.senders.note(self.decoder.decode(Frames.of(batch, self.t_ns)))
         for events in self.engine.observe(rows):
             self.senders.count(events)
 
@@ -62,12 +62,12 @@ def test_a_window_is_remembered_for_one_more() -> None:
 
 def test_with_too_many_senders_nothing_can_be_told() -> None:
     senders = Senders()
-    decoder = Decoder(senders=senders)
+    decoder = Decoder()
     for high in range(8):
         packets = [
             ethernet(Flow(f"10.{high}.{n >> 8}.{n & 255}", 1, HOST, 80).syn()) for n in range(9000)
         ]
-        decoder.decode(Frames.of([(0, 1, packet) for packet in packets]))
+        senders.note(decoder.decode(Frames.of([(0, 1, packet) for packet in packets])))
     assert senders.turn() == (0, False)
     assert senders.turn() == (0, False)  # the window before still counts
     assert senders.turn() == (0, True)

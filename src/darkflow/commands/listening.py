@@ -92,8 +92,9 @@ def _listen(source: Live, summary: Summary, settings: dict[str, Any], seconds: f
     # A dark flow is over at once: the summary counts those that are.
     sizes = (settings["queue_size"], settings["flow_table_size"])
     engine = Engine(hold_ns, 1, sizes, os.urandom(16))
-    decoder = Decoder(settings["decap"], None, lookout.senders)
+    decoder = Decoder(settings["decap"])
     pipeline = Pipeline(decoder, Reorder(0), engine, [lookout, summary])
+    pipeline.stages.append(lookout.senders.note)
     worker = Worker(source, pipeline, lookout, lambda _level, _line: None, lambda: None)
     before = card_counters()
     began_s = time.monotonic()

@@ -133,7 +133,8 @@ class Sensor:
 
     def _worker(self, source: Live, wired: Wiring, log: Log) -> Worker:
         lookout = Lookout()
-        pipeline = wired.pipeline(lookout, 0, lookout.senders)
+        pipeline = wired.pipeline(lookout, 0)
+        pipeline.stages.append(lookout.senders.note)
         return Worker(source, pipeline, lookout, log, lambda: self._wake.set())
 
     def _turns(self) -> list[int]:

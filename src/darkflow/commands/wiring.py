@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from typing import Any
 
     from darkflow.config import WatchedRanges
-    from darkflow.flow.senders import Senders
     from darkflow.sinks.dark_pcap import DarkPcap
     from darkflow.sinks.event_file import EventFile
     from darkflow.sinks.sink import Sink
@@ -96,7 +95,7 @@ class Wiring:
 
         return self.store.sink(Columns(self.networks, self.settings["hold"], self._at_verdict))
 
-    def pipeline(self, first: Sink, reorder_ns: int, senders: Senders | None = None) -> Pipeline:
+    def pipeline(self, first: Sink, reorder_ns: int) -> Pipeline:
         """The stages with all sinks, `first` before the others."""
         settings = self.settings
         sizes = (settings["queue_size"], settings["flow_table_size"])
@@ -104,4 +103,4 @@ class Wiring:
         order = Reorder(reorder_ns, settings["reorder_size"])
         outputs = (first, self.event_file, self._store_sink(), self.dark_pcap)
         sinks = [sink for sink in outputs if sink is not None]
-        return Pipeline(Decoder(settings["decap"], self._kept, senders), order, engine, sinks)
+        return Pipeline(Decoder(settings["decap"], self._kept), order, engine, sinks)

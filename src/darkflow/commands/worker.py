@@ -87,7 +87,8 @@ class Worker:
 
     def _start_over(self) -> None:
         """The clock was set: no hold time can be told across that."""
-        held, _ = self.pipeline.engine.sizes
-        seconds = self.source.stepped_ns / 1e9
+        engine, seconds = self.pipeline.engine, self.source.stepped_ns / 1e9
+        before = engine.counters["undecided"]
         self.pipeline.start_over(self.source.now_ns)
-        self._say("warning", f"the clock was set by {seconds:+.3f} s: {held} flows are undecided")
+        count = engine.counters["undecided"] - before
+        self._say("warning", f"the clock was set by {seconds:+.3f} s: {count} flows are undecided")

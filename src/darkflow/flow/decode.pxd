@@ -3,7 +3,6 @@ from darkflow.flow.batch cimport Frames, Packets
 from darkflow.flow.kept cimport KeptFrames
 from darkflow.flow.layers cimport LOST_KINDS, place_t
 from darkflow.flow.layout cimport frame_t, row_t
-from darkflow.flow.senders cimport Senders
 
 ctypedef struct counts_t:
     uint64_t packets
@@ -18,7 +17,6 @@ cdef class Decoder:
     cdef counts_t counts
     cdef readonly uint32_t tunnels
     cdef KeptFrames kept
-    cdef Senders senders
     cdef Packets out
     cdef dict link_types
     cdef int _decode_all(self, Frames frames) except -1 nogil

@@ -3,7 +3,6 @@ from typing import Any
 
 from darkflow.flow.batch import Frames, Packets
 from darkflow.flow.kept import KeptFrames
-from darkflow.flow.senders import Senders
 
 LOST_NAMES: tuple[str, ...]
 
@@ -11,12 +10,7 @@ class Decoder:
     """Turns batches of frames into rows and counts every packet exactly once."""
 
     tunnels: int
-    def __init__(
-        self,
-        tunnels: Iterable[str] = (),
-        kept: KeptFrames | None = None,
-        senders: Senders | None = None,
-    ) -> None: ...
+    def __init__(self, tunnels: Iterable[str] = (), kept: KeptFrames | None = None) -> None: ...
     def decode(self, frames: Frames) -> Packets:
         """Rows of one batch; they are valid until the next call."""
     @property

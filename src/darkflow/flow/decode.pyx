@@ -17,7 +17,6 @@ from darkflow.flow.layout cimport (
     CLAMPED, HEAD_BYTES, KIND_ANSWER, KIND_ICMP, KIND_RESET, KIND_SYN, MAX_FRAMES, REPORTER_AT,
     be16, frame_t, row_t, tcp_at,
 )
-from darkflow.flow.senders cimport Senders
 from darkflow.flow.tunnels cimport enter_tunnels
 from darkflow.flow.tunnels import tunnel_mask
 
@@ -184,13 +183,12 @@ cdef class Decoder:
     """Turns batches of frames into rows and counts every packet exactly once.
 
     `tunnels`: names of encapsulations to enter (see tunnels.pyx); `kept`: where whole SYN frames
-    are kept, `senders`: where the addresses that send are noted, if anybody wants them.
+    are kept, if anybody wants them.
     """
 
-    def __init__(self, tunnels=(), KeptFrames kept=None, Senders senders=None):
+    def __init__(self, tunnels=(), KeptFrames kept=None):
         self.tunnels = tunnel_mask(tunnels)
         self.kept = kept
-        self.senders = senders
         self.out = Packets(MAX_FRAMES)
         self.link_types = {}
         memset(&self.counts, 0, sizeof(counts_t))
@@ -199,8 +197,6 @@ cdef class Decoder:
         """Rows of one batch; they are valid until the next call."""
         with nogil:
             self._decode_all(frames)
-            if self.senders is not None:
-                self.senders.note(self.out)
         self.out.now_ns = frames.now_ns
         return self.out
 

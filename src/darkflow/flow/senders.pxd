@@ -7,4 +7,4 @@ cdef class Senders:
     cdef uint32_t set_bits
     cdef uint32_t old_bits
     cdef uint64_t dark_at_senders
-    cdef void note(self, Packets packets) noexcept nogil
+    cdef void _note(self, Packets packets) noexcept nogil

@@ -41,8 +41,13 @@ cdef class Senders:
         free(self.fresh)
         free(self.old)
 
-    cdef void note(self, Packets packets) noexcept nogil:
-        """The sources of a batch of rows."""
+    def note(self, Packets packets):
+        """Note the sources of a batch of rows; the batch as it came."""
+        with nogil:
+            self._note(packets)
+        return packets
+
+    cdef void _note(self, Packets packets) noexcept nogil:
         cdef uint32_t i, bit
         cdef uint8_t mask
         for i in range(packets.count):
