@@ -209,8 +209,8 @@ def cpu(bench: Bench) -> Result:
         result.tables.append(cpu_table(f"Live: CPU time, 3% SYN, {name}", costs))
         if not rate:
             result.tables[-1].rows += [whole_row(*item) for item in whole.items()]
-            alone = ratios([[run.ns_per_wanted for run in both] for both in costs.values()])
-            both = ratios(list(whole.values()))
+            alone = cost_ratios([[run.ns_per_wanted for run in both] for both in costs.values()])
+            both = cost_ratios(list(whole.values()))
             words = "live, 3% SYN: CPU time / tcpdump's"
             result.aims += [
                 at_most(f"{words}, the kernel's delivery included", both.median, CPU_BOUND),
@@ -219,7 +219,7 @@ def cpu(bench: Bench) -> Result:
     return result
 
 
-def ratios(values: Sequence[Sequence[float]]) -> Figure:
+def cost_ratios(values: Sequence[Sequence[float]]) -> Figure:
     """Ours over theirs, turn by turn."""
     return Figure.of([ours / theirs for ours, theirs in zip(*values, strict=True)])
 
