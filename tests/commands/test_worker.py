@@ -106,6 +106,8 @@ def test_no_flow_lasts_across_a_clock_that_is_set() -> None:
         assert (counts["attempts"], counts["undecided"], counts["answered"]) == (2, 1, 1)
         assert (counts["dark"], counts["late_answers"], worker.pipeline.order.clamped) == (0, 0, 0)
         assert "dark" not in [e["event"] for e in kept.events]
+        # Months of answers must not fill the memory: only the histogram is kept.
+        assert not worker.pipeline.engine.reply_delays.exact
 
 
 def test_what_ends_it_otherwise_is_kept() -> None:

@@ -72,6 +72,16 @@ def test_beyond_the_limit_quantiles_come_from_the_histogram_and_say_so() -> None
     assert spans.max_ns == 700_000_000
 
 
+def test_samples_that_are_dropped_do_not_come_back() -> None:
+    got = measured([9_000_000, 9_000_000])
+    assert got.exact
+    got.drop_samples()
+    assert not got.exact
+    assert got.quantile(0.5) == 9_000_000  # the bin's upper edge, but no more than the largest
+    assert got.histogram() == [(10_000_000, 2)]
+    assert got.share_within(10_000_000) == 1
+
+
 def test_a_limit_that_is_no_edge_is_refused() -> None:
     with pytest.raises(ValueError, match="no edge"):
         Delays().share_within(1_234)

@@ -61,6 +61,9 @@ class Worker:
         self._say = say
         self._ended = ended
         source.deadline_ns = pipeline.engine.deadline_ns
+        # It runs for months: of delays only the histograms, which do not grow.
+        pipeline.engine.reply_delays.drop_samples()
+        pipeline.engine.late_delays.drop_samples()
         self._thread = threading.Thread(target=self._run, name="darkflow worker", daemon=True)
 
     def start(self) -> None:

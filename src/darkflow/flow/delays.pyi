@@ -7,6 +7,8 @@ class Delays:
     max_ns: int
     sum_ns: float
     def __init__(self, sample_limit: int = 2_000_000) -> None: ...
+    def drop_samples(self) -> None:
+        """Only the histogram from now on: for a run without end, whose memory must not grow."""
     @property
     def exact(self) -> bool:
         """True while every delay is kept, so that quantiles are exact."""

@@ -54,6 +54,12 @@ cdef class Delays:
                 self.samples[self.count] = delay_ns
         self.count += 1
 
+    def drop_samples(self):
+        """Only the histogram from now on: for a run without end, whose memory must not grow."""
+        free(self.samples)
+        self.samples = NULL
+        self.capacity = self.sample_limit = 0
+
     @property
     def exact(self):
         """True while every delay is kept, so that quantiles are exact."""
