@@ -11,7 +11,7 @@ import socket
 import struct
 import time
 
-from darkflow.sources.kernel_filter import packed, program
+from darkflow.sources.kernel_filter import everything, packed, program
 from darkflow.sources.ring import RingWalker
 
 TYPE_CHECKING = False
@@ -47,9 +47,10 @@ class Watch:
 
     tunnels: the kernel lets them through. outgoing: packets that this machine sends count too.
     hardware: times are the network card's own. fanout: the group of rings to join, if any.
+    whole: instead of what concerns the engine all packets, of each at most so many bytes.
     """
 
-    __slots__ = ("fanout", "hardware", "outgoing", "size", "tunnels")
+    __slots__ = ("fanout", "hardware", "outgoing", "size", "tunnels", "whole")
 
     def __init__(
         self,
@@ -58,12 +59,14 @@ class Watch:
         outgoing: bool | None = None,
         hardware: bool = False,
         fanout: Fanout | None = None,
+        whole: int = 0,
     ) -> None:
         self.size = size or RingSize()
         self.tunnels = tunnels
         self.outgoing = outgoing
         self.hardware = hardware
         self.fanout = fanout
+        self.whole = whole
 
 
 class Interface:
@@ -79,7 +82,10 @@ class Interface:
         self._socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
         try:
             kind = self._kind()
-            self._attach(packed(program(kind != RAW_IP, watch.tunnels)))
+            code = (
+                everything(watch.whole) if watch.whole else program(kind != RAW_IP, watch.tunnels)
+            )
+            self._attach(packed(code))
             if watch.hardware:
                 self._stamp_in_hardware()
             self._map = self._ring(watch.size)

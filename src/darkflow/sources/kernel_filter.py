@@ -145,6 +145,11 @@ def program(ethernet: bool = True, tunnels: bool = False) -> list[Instruction]:
     return assemble([*steps, "drop", ("ret", 0), "accept", ("ret", WHOLE_PACKET)])
 
 
+def everything(most_bytes: int) -> list[Instruction]:
+    """All packets, of each at most so many bytes."""
+    return assemble([("ret", most_bytes)])
+
+
 def packed(instructions: list[Instruction]) -> bytes:
     """As an array of struct sock_filter."""
     return b"".join(struct.pack("HBBI", *instruction) for instruction in instructions)

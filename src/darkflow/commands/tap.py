@@ -1,0 +1,112 @@
+"""Watches the honeypot's interface in a thread: every frame, for the record of each session."""
+
+from __future__ import annotations
+
+import select
+import threading
+import time
+from collections.abc import Callable, Sequence
+
+from darkflow.divert.dispatcher import Flow
+from darkflow.flow.batch import Frames
+from darkflow.honeypot.sessions import Session, Tracker
+from darkflow.sources.interface import Interface, RingSize, Watch
+
+# Headers, and so much of what a client says first as is kept.
+MOST_BYTES = 4096 + 256
+EXPIRE_NS = 1_000_000_000
+WAIT_MS = 200
+PATIENCE_S = 1.0
+
+
+class Tap:
+    """Feeds a tracker; `ended` hears of each session's end, `gone` of flows that are idle.
+
+    frames: who else wants the frames, valid during the call.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        tracker: Tracker,
+        ended: Callable[[Session], None],
+        gone: Callable[[Flow], object],
+        frames: Sequence[Callable[[Frames], None]] = (),
+    ) -> None:
+        """Open a ring on the interface; OSError when that cannot be."""
+        size = RingSize(1 << 20, 32, 64)
+        self.tracker = tracker
+        self.failed: BaseException | None = None
+        self.dropped = 0
+        self._interface = Interface(name, Watch(size, outgoing=True, whole=MOST_BYTES))
+        self._ended = ended
+        self._gone = gone
+        self._others = frames
+        self._lock = threading.Lock()
+        self._closing = False
+        self._thread = threading.Thread(target=self._run, name="darkflow tap", daemon=True)
+
+    def start(self) -> None:
+        """Begin to read."""
+        self._thread.start()
+
+    def begin(self, flow: Flow, t_ns: int) -> None:
+        """A flow is diverted from now on."""
+        with self._lock:
+            self.tracker.begin(flow, t_ns)
+
+    def cut(self, flow: Flow, t_ns: int, why: str, answered_ns: int = 0) -> None:
+        """A flow is diverted no longer."""
+        with self._lock:
+            session = self.tracker.cut(flow, t_ns, why, answered_ns)
+        if session is not None:
+            self._ended(session)
+
+    def open(self) -> list[Session]:
+        """The sessions that are open now."""
+        with self._lock:
+            return self.tracker.open()
+
+    def close(self) -> None:
+        """Stop reading; sessions that are open end here."""
+        self._closing = True
+        if self._thread.is_alive():
+            self._thread.join(PATIENCE_S)
+        for session in self.open():
+            self.cut(session.flow, time.time_ns(), "stopped")
+        self._interface.close()
+
+    def _run(self) -> None:
+        try:
+            self._read_on()
+        except BaseException as error:  # nothing may end unseen
+            self.failed = error
+
+    def _read_on(self) -> None:
+        frames = Frames()
+        poll = select.poll()
+        poll.register(self._interface.fileno(), select.POLLIN | select.POLLERR)
+        expire_ns = 0
+        while not self._closing:
+            while self._interface.read(frames):
+                with self._lock:
+                    ended = self.tracker.observe(frames)
+                for other in self._others:
+                    other(frames)
+                for session in ended:
+                    self._ended(session)
+            if time.monotonic_ns() >= expire_ns:
+                expire_ns = time.monotonic_ns() + EXPIRE_NS
+                self.dropped += self._interface.take_drops()
+                self._expire()
+            for _, happened in poll.poll(WAIT_MS):
+                if happened & select.POLLERR:
+                    self._interface.take_error()
+
+    def _expire(self) -> None:
+        with self._lock:
+            ended, gone = self.tracker.expire(time.time_ns())
+        for session in ended:
+            self._ended(session)
+        for flow in gone:
+            self._gone(flow)
