@@ -99,7 +99,7 @@ def document(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
         ("analyze --events . small.pcap", "cannot write .: Is a directory"),
         ("analyze --events small.pcap small.pcap", "small.pcap is one of the captures"),
         ("analyze --dark-pcap ./small.pcap empty small.pcap", "is one of the captures"),
-        ("analyze --events e --dark-pcap e small.pcap", "cannot both write e"),
+        ("analyze --events e --dark-pcap e small.pcap", "e is named twice"),
         ("analyze --events - --json small.pcap", "can have standard output"),
         ("analyze --events - --dark-pcap - small.pcap", "can have standard output"),
         ("analyze - -", "standard input (-) can be read only once"),

@@ -117,10 +117,13 @@ def test_more_bytes_than_a_machine_has_are_refused(text: str) -> None:
 def test_limits_of_a_store() -> None:
     assert config.parse_days("36500") == 36_500
     assert config.parse_store_bytes("1MiB") == 1 << 20
+    assert config.parse_rotate_size("64KiB") == 1 << 16
     with pytest.raises(ValueError, match="more than 36500 days"):
         config.parse_days("36501")
     with pytest.raises(ValueError, match="less than 1 MiB"):
         config.parse_store_bytes("1000KiB")
+    with pytest.raises(ValueError, match="less than 64KiB"):
+        config.parse_rotate_size("65535")
 
 
 @pytest.mark.parametrize(("text", "count"), [("1", 1), (" 12 ", 12), ("007", 7)])
@@ -250,7 +253,8 @@ def test_defaults() -> None:
         "ring_size": 32 << 20, "stats": 60 * SECOND_NS,
         "ring_block": 1 << 20, "ring_timeout": 32_000_000, "workers": 1,
         "metrics": None, "store_flush": 2 * SECOND_NS, "store_rows": 500_000, "store_days": 30,
-        "store_bytes": 10 << 30,
+        "store_bytes": 10 << 30, "output_buffer": 64 << 20, "rotate_size": None,
+        "rotate_time": None, "rotate_keep": 10,
     }  # fmt: skip
 
 

@@ -135,6 +135,14 @@ def parse_workers(text: str) -> int:
     return workers
 
 
+def parse_rotate_size(text: str) -> int:
+    """The size of a file in bytes: at least 64 KiB."""
+    size_bytes = parse_bytes(text)
+    if size_bytes < 1 << 16:
+        raise ValueError(f"{text!r} is less than 64KiB")
+    return size_bytes
+
+
 def parse_tunnels(text: str) -> tuple[str, ...]:
     """Names of tunnels from a comma-separated list, or "all"."""
     names = tuple(name.strip() for name in text.split(",") if name.strip())
@@ -309,6 +317,25 @@ SETTINGS: tuple[Setting, ...] = (
         " (default: off)", parse_listen,
     ),
     Setting(
+        "output_buffer", ("--output-buffer",), "64MiB", "bytes",
+        "memory for what waits for a slow or failing output, of each output; lines and frames"
+        " beyond it are counted and lost", parse_bytes,
+    ),
+    Setting(
+        "rotate_size", ("--rotate-size",), None, "bytes",
+        "size at which a file of --events or --dark-pcap is put aside and a new one begun (default:"
+        " never)", parse_rotate_size,
+    ),
+    Setting(
+        "rotate_time", ("--rotate-time",), None, "time",
+        "how long such a file is written, in full periods of UTC, a day at most (default: for"
+        " ever)", parse_positive_time,
+    ),
+    Setting(
+        "rotate_keep", ("--rotate-keep",), "10", "files",
+        "files put aside that stay, of each output; the oldest go first", parse_count,
+    ),
+    Setting(
         "store_flush", ("--store-flush",), "2s", "time",
         "how long rows for --store may wait in memory; 100,000 of them are written at once",
         parse_positive_time,
@@ -333,8 +360,11 @@ SETTINGS: tuple[Setting, ...] = (
 # The settings that only one command has; the others are everybody's.
 ONLY = {
     "analyze": ("reorder", "limit", "summary_size", "top"),
-    "sensor": ("ring_size", "ring_block", "ring_timeout", "workers", "stats", "metrics"),
-}
+    "sensor": (
+        "ring_size", "ring_block", "ring_timeout", "workers", "stats", "metrics",
+        "output_buffer", "rotate_size", "rotate_time", "rotate_keep",
+    ),
+}  # fmt: skip
 
 
 # What `darkflow doctor` looks at; it has no others.

@@ -146,11 +146,11 @@ def test_the_command_line_comes_before_the_file_and_that_before_the_default(
     options, settings = taken(tmp_path, text)
     assert (settings["hold"], settings["idle"]) == (3 * SECOND_NS, 30 * SECOND_NS)
     assert settings["stats"] == 60 * SECOND_NS
-    assert (options.interface, options.outgoing, options.events) == (["a", "b"], "no", "e")
+    assert (options.interface, options.outgoing, options.events) == (["a", "b"], "no", ["e"])
     words = ("-T", "4s", "-i", "c", "--outgoing", "auto", "--events", "f")
     options, settings = taken(tmp_path, text, *words)
     assert (settings["hold"], settings["idle"]) == (4 * SECOND_NS, 30 * SECOND_NS)
-    assert (options.interface, options.outgoing, options.events) == (["c"], "auto", "f")
+    assert (options.interface, options.outgoing, options.events) == (["c"], "auto", ["f"])
 
 
 def test_analyze_reads_it_too(tmp_path: Path) -> None:

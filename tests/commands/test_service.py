@@ -154,7 +154,7 @@ def test_a_reload_changes_what_can_change(link: Wire, tmp_path: Path, manager: M
     manager.listen()
     manager.heard.clear()
     sensor.process.send_signal(signal.SIGHUP)
-    sensor.wait_for(lambda: "reopened the event file" in sensor.log)
+    sensor.wait_for(lambda: "reopened the output files" in sensor.log)
     sensor.wait_for(lambda: manager.said("READY=1"))
     first, *others = manager.listen()
     assert first.startswith("RELOADING=1\nMONOTONIC_USEC=")

@@ -24,8 +24,8 @@ def wired(live: bool = False, **options: Any) -> Wiring:
 
 def test_outputs_are_opened_only_when_asked_for(tmp_path: Path) -> None:
     none = wired()
-    assert (none.event_file, none.dark_pcap, none.store) == (None, None, None)
-    both = wired(events=str(tmp_path / "e"), dark_pcap=str(tmp_path / "d"))
+    assert (none.dark_pcap, none.store, none.close()) == (None, None, [])
+    both = wired(events=[str(tmp_path / "e")], dark_pcap=str(tmp_path / "d"))
     pipeline = both.pipeline(Summary(both.networks), 0)
     assert [sink.name for sink in pipeline.sinks] == [
         "the summary", f"events to {tmp_path / 'e'}", f"dark SYNs to {tmp_path / 'd'}",
@@ -65,7 +65,7 @@ def test_what_a_reload_changes_reaches_the_networks_and_the_store(tmp_path: Path
 
 def test_an_output_that_cannot_be_opened_is_said_before_the_work(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
-        wired(events=str(tmp_path / "missing" / "e"))
+        wired(events=[str(tmp_path / "missing" / "e")])
 
 
 def test_every_run_has_a_seed_of_its_own() -> None:

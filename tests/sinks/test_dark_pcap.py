@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from conftest import skip
 from darkflow.flow.kept import KeptFrames
 from darkflow.pipeline import Pipeline
-from darkflow.sinks.dark_pcap import SNAPLEN, DarkPcap
+from darkflow.sinks.dark_pcap import SNAPLEN, DarkPcap, PcapFiles
+from darkflow.sinks.direct import DirectFile
 from judging import judge
 from slow_reader import Row, SlowReader
 from writers import (
@@ -37,12 +38,17 @@ MS = 1_000_000
 MIB = 1 << 20
 
 
+def dark_pcap(path: str, kept: KeptFrames) -> DarkPcap:
+    """As for captures: written at once."""
+    return DarkPcap(kept, PcapFiles(path, lambda path: DirectFile(path, prompt=False), live=False))
+
+
 def extract(
     captures: list[Path], out: Path, limit_bytes: int = MIB, sizes: tuple[int, int] = (999, 999)
 ) -> tuple[DarkPcap, KeptFrames, Pipeline]:
     """Judge captures and write their dark SYNs."""
     kept = KeptFrames(limit_bytes)
-    sink = DarkPcap(str(out), kept, prompt=False)
+    sink = dark_pcap(str(out), kept)
     pipeline, _ = judge(captures, [sink], kept, sizes)
     assert pipeline.troubles == []
     assert kept.bytes_held == 0
@@ -83,7 +89,7 @@ def test_dark_flows_with_their_retransmissions_and_nothing_else(tmp_path: Path) 
     capture = write(tmp_path / "capture", sorted([*wanted, *others]))
     sink, kept, pipeline = extract([capture], tmp_path / "dark.pcap")
     assert [(row.t_ns, row.data) for row in read(tmp_path / "dark.pcap")] == wanted
-    assert (sink.written, sink.not_written, kept.dropped) == (7, 0, 0)
+    assert (sink.files.written, sink.files.not_written, kept.dropped) == (7, 0, 0)
     assert pipeline.engine.counters["undecided"] == 1
 
 
@@ -133,7 +139,7 @@ def test_as_many_frames_as_the_dark_flows_have_syns(
         packets.append((second * SECOND_NS + number * 1000, ethernet(made)))
     capture = write(folder / "capture", packets)
     kept = KeptFrames(MIB)
-    sink = DarkPcap(str(folder / "dark.pcap"), kept, prompt=False)
+    sink = dark_pcap(str(folder / "dark.pcap"), kept)
     _, events = judge([capture], [sink], kept)
     written = [(row.t_ns or 0, row.data) for row in read(folder / "dark.pcap")]
     assert written == [packet for packet in packets if packet in written]
@@ -181,7 +187,7 @@ def test_another_link_type_or_precision_gets_a_file_of_its_own(tmp_path: Path) -
     )  # fmt: skip
     sink, _, _ = extract([capture], tmp_path / "dark.pcap")
     others = [tmp_path / f"dark.linktype-{name}.pcap" for name in ("101-ns", "113-ns", "1-ns")]
-    assert sink.further_files == [str(path) for path in others]
+    assert sink.files.further_files == [str(path) for path in others]
     assert [row.data for row in read(tmp_path / "dark.pcap")] == [frames[0][2], frames[3][2]]
     assert [[row.t_ns for row in read(path)] for path in others] == [
         [1_000_000], [2_000_007], [4_000_000],
@@ -197,14 +203,14 @@ def test_standard_output_carries_one_link_type_and_counts_the_rest(
     with open(1, "wb", closefd=False) as binary:
         monkeypatch.setattr("sys.stdout", type("Out", (), {"buffer": binary}))
         kept = KeptFrames(MIB)
-        sink = DarkPcap("-", kept, prompt=False)
+        sink = dark_pcap("-", kept)
         judge([one, two], [sink], kept)
         monkeypatch.undo()
         binary.flush()
     assert SlowReader().read(capfdbinary.readouterr().out).rows == [
         Row(0, ETHERNET, 54, 54, 6, ethernet(Flow().syn()))
     ]
-    assert (sink.written, sink.not_written, sink.further_files) == (1, 1, [])
+    assert (sink.files.written, sink.files.not_written, sink.files.further_files) == (1, 1, [])
 
 
 def test_times_that_pcap_cannot_tell_are_clamped(tmp_path: Path) -> None:
@@ -234,7 +240,7 @@ def test_without_dark_flows_it_is_an_empty_capture(tmp_path: Path) -> None:
 
 def test_a_path_that_cannot_be_written_is_said_at_once(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
-        DarkPcap(str(tmp_path / "missing" / "dark.pcap"), KeptFrames(MIB), prompt=False)
+        dark_pcap(str(tmp_path / "missing" / "dark.pcap"), KeptFrames(MIB))
 
 
 # ---- the buffer -----------------------------------------------------------------------------
@@ -245,7 +251,7 @@ def test_frames_beyond_the_buffer_are_counted(tmp_path: Path) -> None:
     capture = write(tmp_path / "capture", [*frames, (9 * SECOND_NS, b"")])
     sink, kept, pipeline = extract([capture], tmp_path / "dark.pcap", limit_bytes=5500)
     assert pipeline.engine.counters["dark"] == 20
-    assert (sink.written, kept.dropped) == (5, 15)
+    assert (sink.files.written, kept.dropped) == (5, 15)
     assert [(row.t_ns, row.data) for row in read(tmp_path / "dark.pcap")] == frames[:5]
 
 
@@ -261,7 +267,7 @@ def test_the_buffer_is_used_again_after_the_verdicts(tmp_path: Path) -> None:
     ]  # fmt: skip
     names.append(write(tmp_path / "last", [(200 * SECOND_NS, b"")]))
     sink, kept, _ = extract(names, tmp_path / "dark.pcap", limit_bytes=20 * 110)
-    assert (sink.written, kept.dropped) == (100, 0)
+    assert (sink.files.written, kept.dropped) == (100, 0)
     assert [(row.t_ns, row.data) for row in read(tmp_path / "dark.pcap")] == frames
 
 

@@ -10,6 +10,7 @@ from darkflow.flow.batch import Frames
 from darkflow.flow.decode import Decoder
 from darkflow.flow.engine import Engine
 from darkflow.flow.networks import Networks
+from darkflow.sinks.direct import DirectFile
 from darkflow.sinks.event_file import EventFile
 from darkflow.sinks.lines import LineFormat
 from flow.test_engine import RAW, frame, syn
@@ -21,7 +22,9 @@ def write_one(path: str, prompt: bool) -> EventFile:
     """A sink that has been given one dark flow."""
     decoder, engine = Decoder(), Engine(HOLD_NS, 60_000_000_000)
     list(engine.observe(decoder.decode(Frames.of([(0, RAW, frame(syn(0)))], 0))))
-    sink = EventFile(path, LineFormat(Networks.everything(), HOLD_NS, True), prompt)
+    sink = EventFile(
+        path, LineFormat(Networks.everything(), HOLD_NS, True), [DirectFile(path, prompt)]
+    )
     for events in engine.observe(decoder.decode(Frames.of([], HOLD_NS + 1))):
         sink.write(events)
     return sink

@@ -20,6 +20,7 @@ from darkflow.flow.batch import Events, Frames
 from darkflow.flow.decode import Decoder
 from darkflow.flow.engine import Engine
 from darkflow.flow.networks import Networks
+from darkflow.sinks.direct import DirectFile
 from darkflow.sinks.event_file import EventFile
 from darkflow.sinks.fields import FIELDS, GROUPS
 from darkflow.sinks.lines import LineFormat
@@ -393,7 +394,7 @@ def test_the_lines_of_many_flows_reach_the_file(tmp_path: Path) -> None:
     packets = [(i * 1000, Flow(orig_port=i).syn(i)) for i in range(3000)]
     path, out = write(tmp_path / "capture", packets), tmp_path / "events"
     last, lines = write(tmp_path / "end", [(9 * SECOND_NS, b"")]), Lines()
-    sink = EventFile(str(out), LineFormat(watched(), HOLD_NS), prompt=False)
+    sink = EventFile("out", LineFormat(watched(), HOLD_NS), [DirectFile(str(out), prompt=False)])
     judge([path, last], [lines, sink], sizes=(4096, 4096))
     assert len(lines.documents) == 3000
     assert out.read_bytes() == lines.text

@@ -8,7 +8,7 @@ import time
 
 from darkflow.analysis.result import result
 from darkflow.commands.interrupt import Interruptible
-from darkflow.commands.wiring import Wiring
+from darkflow.commands.wiring import Wiring, conflict
 from darkflow.sinks.summary import Summary
 from darkflow.sources.captures import Captures
 
@@ -42,7 +42,7 @@ def analyze_command(options: argparse.Namespace, settings: dict[str, Any]) -> in
         return EXIT_USAGE
     try:
         run = Run(options, settings, source)
-    except (OSError, MemoryError) as error:
+    except (OSError, MemoryError, ValueError) as error:
         complain(_reason(error))
         return EXIT_USAGE
     return run.run()
@@ -56,14 +56,12 @@ def _reason(error: BaseException) -> str:
 
 def _conflict(options: argparse.Namespace) -> str | None:
     """Why these options cannot go together, or None."""
-    outputs = [path for path in (options.events, options.dark_pcap) if path is not None]
-    to_stdout = outputs.count(STDOUT) + (1 if options.json else 0)
-    if to_stdout > 1:
-        return "only one of --json, --events - and --dark-pcap - can have standard output"
+    problem = conflict(options)
+    if problem:
+        return problem
     if options.files.count(STDOUT) > 1:
         return "standard input (-) can be read only once"
-    if len(outputs) == 2 and outputs[0] == outputs[1]:
-        return f"--events and --dark-pcap cannot both write {outputs[0]}"
+    outputs = [*(options.events or ()), *([options.dark_pcap] if options.dark_pcap else ())]
     for path in outputs:
         for name in options.files:
             if _same_file(path, name):
@@ -87,8 +85,9 @@ class Run:
         self.options = options
         self.settings = settings
         self.source = source
-        wired = Wiring(options, settings, source.live)
+        self.wired = wired = Wiring(options, settings, source.live, can_wait=True)
         self.dark_pcap = wired.dark_pcap
+        self.takes_stdout = STDOUT in (*(options.events or ()), options.dark_pcap)
         self.store = wired.store
         if self.store is not None:
             self.store.at_close = self._add_stats
@@ -105,6 +104,7 @@ class Run:
                 "clamped": self.source.clamped + self.pipeline.order.clamped,
                 "dropped_summary": self.summary.dropped,
                 "dropped_store": self.store.dropped,
+                **self.wired.counters(),
             }
             self.store.add_stats(values, self.source.now_ns)
 
@@ -112,7 +112,7 @@ class Run:
         """Read, judge, print; the exit status."""
         began = time.perf_counter()
         shown: Source = self.source
-        if sys.stderr.isatty() and STDOUT not in (self.options.events, self.options.dark_pcap):
+        if sys.stderr.isatty() and not self.takes_stdout:
             from darkflow.commands.progress import WithProgress
 
             shown = WithProgress(self.source)
@@ -155,8 +155,7 @@ class Run:
         from darkflow.analysis.tables import show
 
         # Where events go to standard output, the tables must not come between them.
-        taken = STDOUT in (self.options.events, self.options.dark_pcap)
-        out = sys.stderr if taken else sys.stdout
+        out = sys.stderr if self.takes_stdout else sys.stdout
         show(document, out, out.isatty())
 
     def _troubles(self, document: dict[str, Any]) -> list[str]:

@@ -18,6 +18,9 @@ EXAMPLES: dict[str, Any] = {
     "PACKETS": 1000000,
     "DIR": "/var/lib/darkflow",
     "address:port": "127.0.0.1:9465",
+    "TARGET": ["/var/lib/darkflow/events.jsonl", "syslog:/dev/log"],
+    "BYTES": "1GiB",
+    "TIME": "24h",
     "FILE": "/var/lib/darkflow/FILE",
 }
 

@@ -227,8 +227,11 @@ def _add_settings(parser: argparse.ArgumentParser, command: str) -> None:
 def _add_outputs(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--events",
-        metavar="FILE",
-        help="write a JSON line per dark flow, late answer and undecided flow",
+        action="append",
+        metavar="TARGET",
+        help="write a JSON line per dark flow, late answer and undecided flow: to a file, to -, or"
+        " as syslog to syslog:/dev/log, udp://HOST:PORT or tcp://HOST:PORT; may be given several"
+        " times",
     )
     parser.add_argument(
         "--events-at",

@@ -7,12 +7,12 @@ import sys
 import threading
 import time
 
-from darkflow.commands.analyze import EXIT_USAGE, complain
+from darkflow.commands.analyze import EXIT_USAGE, STDOUT, complain
 from darkflow.commands.log import Log
 from darkflow.commands.mirror import MirrorCheck
 from darkflow.commands.service import Service
 from darkflow.commands.vitals import Vitals
-from darkflow.commands.wiring import Wiring
+from darkflow.commands.wiring import Wiring, conflict
 from darkflow.commands.worker import SHOWN, Lookout, Worker
 from darkflow.sources.interface import RingSize, Watch
 from darkflow.sources.live import Live
@@ -34,19 +34,25 @@ LOGGED = ("attempts", "answered", "refused", "dark", "undecided", "late_answers"
 # What workers and store may take to write the last events, within the 2 s of a stop; the store gets
 # a little time also where the workers have used up theirs.
 PATIENCE_S, LEAST_S = 1.5, 0.3
+# As of a program that SIGPIPE ends: who read our only output, standard output, has gone.
+EXIT_PIPE = 141
 
 
 def sensor_command(options: argparse.Namespace, settings: dict[str, Any]) -> int:
     """Watch interfaces until a signal ends it; the exit status."""
     log = Log()
     sources: list[Live] = []
+    problem = conflict(options)
+    if problem:
+        complain(problem)
+        return EXIT_USAGE
     try:
         for number in range(settings["workers"]):
             watch = _watch(options, settings, sources)
             say = (lambda line: log("warning", line)) if number == 0 else (lambda _: None)
             sources.append(Live(options.interface, say, watch))
         endpoint = _endpoint(settings)
-        wired = Wiring(options, settings, live=True)
+        wired = Wiring(options, settings, live=True, say=lambda line: log("warning", line))
     except (OSError, MemoryError, ValueError) as error:
         for source in sources:
             source.close()
@@ -84,7 +90,11 @@ def _watch(options: argparse.Namespace, settings: dict[str, Any], others: list[L
 
 
 def _wants_view(options: argparse.Namespace) -> bool:
-    return not options.no_view and options.events != "-" and sys.stderr.isatty()
+    return (
+        not options.no_view
+        and STDOUT not in (*(options.events or ()), options.dark_pcap)
+        and sys.stderr.isatty()
+    )
 
 
 def _reason(error: BaseException) -> str:
@@ -114,7 +124,7 @@ class Sensor:
         if wired.store is not None:
             wired.store.say = lambda line: log("warning", line)
             wired.store.at_close = self._add_stats
-        self.vitals = Vitals(self.names, self.workers, wired.store)
+        self.vitals = Vitals(self.names, self.workers, wired.store, wired.counters)
         self.service = Service(options, settings, log, self._turns)
         self._every_s = settings["stats"] / 1e9
         self._state_s = 0.0
@@ -169,6 +179,8 @@ class Sensor:
         self._state_s = time.monotonic() + self._every_s
         tick_s = min(TICK_S if self._view is None else VIEW_S, self.service.every_s)
         while self._ended is None and all(worker.failed is None for worker in self.workers):
+            if self.wired.reader_gone:
+                break
             self._wake.wait(min(tick_s, self._every_s))
             self._wake.clear()
             self.service.beat()
@@ -208,11 +220,18 @@ class Sensor:
                 self.log("error", f"a worker has failed: {worker.failed!r}")
                 failed = True
         self._say_troubles()
+        self.wired.begin_close()
         lost = 0
         if self.wired.store is not None:
             self.wired.store.close(max(LEAST_S, until_s - time.monotonic()))
             lost = self.wired.store.dropped
+        for line in self.wired.close(max(until_s, time.monotonic() + LEAST_S)):
+            self.log("error", line)
+            failed = True
         self._report("stopped")
+        if self.wired.reader_gone:
+            return EXIT_PIPE
+        lost += sum(self.wired.counters().values())
         return 1 if failed or lost or any(self._told) else 0
 
     def _say_troubles(self) -> None:
@@ -276,15 +295,11 @@ class Sensor:
         self.service.ready(self._status())
 
     def _reopen_files(self) -> None:
-        if self.wired.event_file is None:
-            return
-        try:
-            self.wired.event_file.reopen()
-        except OSError as error:
-            # The old file stays in use, under whatever name it has now.
-            self.log("error", f"cannot reopen {self.wired.event_file.name}: {error.strerror}")
-        else:
-            self.log("info", "reopened the event file")
+        problems = self.wired.reopen()
+        for line in problems:
+            self.log("error", line)
+        if not problems:
+            self.log("info", "reopened the output files")
 
     def _on_hangup(self, number: int, frame: FrameType | None) -> None:
         del number, frame
@@ -313,4 +328,6 @@ class Sensor:
                 for name in ("dropped_ring", "dropped_queue", "dropped_table", "clamped")
             },
             dropped_store=values.get("dropped_store", 0),
+            dropped_events=values["dropped_events"],
+            dropped_pcap=values["dropped_pcap"],
         )

@@ -11,7 +11,7 @@ from darkflow.sources.interface import card_counters
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from typing import Any
 
     from darkflow.commands.worker import Worker
@@ -19,13 +19,20 @@ if TYPE_CHECKING:
 
 
 class Vitals:
-    """May be asked from any thread, while the workers work."""
+    """May be asked from any thread, while the workers work; `losses` are those of the outputs."""
 
-    def __init__(self, names: list[str], workers: Sequence[Worker], store: Store | None) -> None:
+    def __init__(
+        self,
+        names: list[str],
+        workers: Sequence[Worker],
+        store: Store | None,
+        losses: Callable[[], dict[str, int]] = dict,
+    ) -> None:
         self.pulse = Pulse(len(workers))
         self._names = names
         self._workers = workers
         self._store = store
+        self._losses = losses
         self._cards = card_counters()
         self._began_s = time.monotonic()
 
@@ -67,4 +74,5 @@ class Vitals:
             values["lag_ns"] = max(time.time_ns() - now_ns, 0)
         values["uptime_ns"] = round((time.monotonic() - self._began_s) * 1e9)
         values["workers"] = len(self._workers)
+        values |= self._losses()
         return values | (self._store.metrics() if self._store is not None else {})

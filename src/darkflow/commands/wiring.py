@@ -14,37 +14,65 @@ from darkflow.pipeline import Pipeline
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Callable
     from typing import Any
 
     from darkflow.config import WatchedRanges
-    from darkflow.sinks.dark_pcap import DarkPcap
-    from darkflow.sinks.event_file import EventFile
+    from darkflow.sinks.dark_pcap import PcapFiles
+    from darkflow.sinks.direct import Box
+    from darkflow.sinks.outputs import Outputs
     from darkflow.sinks.sink import Sink
     from darkflow.sinks.store import Limits, Store
 
+STDOUT = "-"
+
+
+def conflict(options: argparse.Namespace) -> str | None:
+    """Why the outputs that are asked for cannot go together, or None."""
+    outputs = [*(options.events or ()), *([options.dark_pcap] if options.dark_pcap else ())]
+    to_stdout = outputs.count(STDOUT) + (1 if getattr(options, "json", False) else 0)
+    if to_stdout > 1:
+        return "only one of --json, --events - and --dark-pcap - can have standard output"
+    for path in outputs:
+        if outputs.count(path) > 1:
+            return f"{path} is named twice: --events and --dark-pcap cannot share a file"
+    return None
+
 
 class Wiring:
-    """What the options ask for; OSError when an output cannot be opened.
+    """What the options ask for, opened once; each worker has a pipeline of its own that uses it.
 
     `live`: input comes as it happens, so lines are written at the verdict and flushed at once.
+    `can_wait`: the input waits for slow outputs (captures, and who writes a pipe); otherwise they
+    have buffers, what finds no room is lost and counted, and `say` hears of their troubles.
+    OSError when an output cannot be opened, ValueError when it is none.
     """
 
-    def __init__(self, options: argparse.Namespace, settings: dict[str, Any], live: bool) -> None:
+    def __init__(
+        self,
+        options: argparse.Namespace,
+        settings: dict[str, Any],
+        live: bool,
+        can_wait: bool = False,
+        say: Callable[[str], None] = lambda _: None,
+    ) -> None:
         self.settings = settings
         self.seed = os.urandom(16)
         self.networks = Networks.everything()
         self._watch(settings["networks"])
-        self.event_file: EventFile | None = None
-        self.dark_pcap: DarkPcap | None = None
+        self.dark_pcap: PcapFiles | None = None
         self.store: Store | None = None
         self._at_verdict = options.events_at == "verdict" or (options.events_at == "auto" and live)
-        self._kept = KeptFrames(settings["frame_buffer"]) if options.dark_pcap else None
-        if options.events:
-            self.event_file = self._open_events(options, live)
-        if self._kept is not None:
-            from darkflow.sinks.dark_pcap import DarkPcap
+        self._outputs: Outputs | None = None
+        self._events: list[tuple[str, Box]] = []
+        self._buffered = live and not can_wait
+        if options.events or options.dark_pcap:
+            self._outputs = outputs = self._open_outputs(live, say)
+            self._events = [(text, outputs.events(text)) for text in options.events or ()]
+            if options.dark_pcap:
+                from darkflow.sinks.dark_pcap import PcapFiles
 
-            self.dark_pcap = DarkPcap(options.dark_pcap, self._kept, live)
+                self.dark_pcap = PcapFiles(options.dark_pcap, outputs.pcap, self._buffered)
         if options.store:
             self.store = self._open_store(options.store, live)
 
@@ -64,12 +92,18 @@ class Wiring:
             cidrs, ranges4, ranges6 = networks
             self.networks.replace(ranges4, ranges6, cidrs)
 
-    def _open_events(self, options: argparse.Namespace, live: bool) -> EventFile:
-        from darkflow.sinks.event_file import EventFile
-        from darkflow.sinks.lines import LineFormat
+    def _open_outputs(self, live: bool, say: Callable[[str], None]) -> Outputs:
+        from darkflow.sinks.outputs import Outputs
 
-        lines = LineFormat(self.networks, self.settings["hold"], self._at_verdict)
-        return EventFile(options.events, lines, live)
+        if not self._buffered:
+            return Outputs(None, None, live, say)
+        from darkflow.sinks.rotating_file import Rotation
+
+        settings = self.settings
+        rotation = Rotation(
+            settings["rotate_size"] or 0, settings["rotate_time"] or 0, settings["rotate_keep"]
+        )
+        return Outputs(settings["output_buffer"], rotation, live, say)
 
     def _open_store(self, folder: str, live: bool) -> Store:
         from darkflow.sinks.store import Store
@@ -87,20 +121,70 @@ class Wiring:
             self.settings["store_bytes"],
         )
 
-    def _store_sink(self) -> Sink | None:
+    def _store_sink(self, store: Store) -> Sink:
         """The store has a sink for each pipeline, and is closed after all of them."""
-        if self.store is None:
-            return None
         from darkflow.sinks.columns import Columns
 
-        return self.store.sink(Columns(self.networks, self.settings["hold"], self._at_verdict))
+        return store.sink(Columns(self.networks, self.settings["hold"], self._at_verdict))
 
     def pipeline(self, first: Sink, reorder_ns: int) -> Pipeline:
-        """The stages with all sinks, `first` before the others."""
+        """The stages and sinks of one worker, `first` before the others."""
         settings = self.settings
+        sinks = [first, *self._event_sinks()]
+        kept = None
+        if self.store is not None:
+            sinks.append(self._store_sink(self.store))
+        if self.dark_pcap is not None:
+            from darkflow.sinks.dark_pcap import DarkPcap
+
+            kept = KeptFrames(settings["frame_buffer"])
+            sinks.append(DarkPcap(kept, self.dark_pcap))
         sizes = (settings["queue_size"], settings["flow_table_size"])
-        engine = Engine(settings["hold"], settings["idle"], sizes, self.seed, self._kept)
+        engine = Engine(settings["hold"], settings["idle"], sizes, self.seed, kept)
         order = Reorder(reorder_ns, settings["reorder_size"])
-        outputs = (first, self.event_file, self._store_sink(), self.dark_pcap)
-        sinks = [sink for sink in outputs if sink is not None]
-        return Pipeline(Decoder(settings["decap"], self._kept), order, engine, sinks)
+        return Pipeline(Decoder(settings["decap"], kept), order, engine, sinks)
+
+    def _event_sinks(self) -> list[Sink]:
+        """Where boxes take everything one sink feeds them all; else each may fail for itself."""
+        if not self._events:
+            return []
+        from darkflow.sinks.event_file import EventFile
+        from darkflow.sinks.lines import LineFormat
+
+        together = [self._events] if self._buffered else [[one] for one in self._events]
+        return [
+            EventFile(
+                ", ".join(text for text, _ in group),
+                LineFormat(self.networks, self.settings["hold"], self._at_verdict),
+                [box for _, box in group],
+            )
+            for group in together
+        ]
+
+    @property
+    def reader_gone(self) -> bool:
+        """Whether nobody reads standard output any more, and nothing else is written."""
+        only = len(self._events) + (self.dark_pcap is not None) + (self.store is not None) == 1
+        return only and self._outputs is not None and self._outputs.reader_gone
+
+    def counters(self) -> dict[str, int]:
+        """What the outputs have lost, by metric; the store counts for itself."""
+        lost = {"dropped_events": 0, "dropped_pcap": 0}
+        if self._outputs is not None:
+            lost |= self._outputs.counters()
+        if self.dark_pcap is not None:
+            lost["dropped_pcap"] += self.dark_pcap.not_written
+        return lost
+
+    def reopen(self) -> list[str]:
+        """Go on in new files of the same names; a line for each that cannot be opened."""
+        return [] if self._outputs is None else self._outputs.reopen()
+
+    def begin_close(self) -> None:
+        """After the pipelines' end: the outputs write what waits, while other things are closed."""
+        if self._outputs is not None:
+            self._outputs.begin_close()
+
+    def close(self, until_s: float | None = None) -> list[str]:
+        """Wait for that, for a second at most, and not beyond a moment; what was lost then."""
+        return [] if self._outputs is None else self._outputs.close(until_s)

@@ -54,6 +54,10 @@ METRICS: tuple[Metric, ...] = (
     Metric("dropped_frames", "counter", "packets", "frames not kept for dark.pcap"),
     Metric("dropped_summary", "counter", "entries", "not told apart in the tables", live=False),
     Metric("dropped_store", "counter", "rows", "not stored: the store could not be written"),
+    Metric("dropped_events", "counter", "lines", "not written: an output was slow or failed,"
+           " counted for each output"),
+    Metric("dropped_pcap", "counter", "packets", "frames not written to dark.pcap: it was slow or"
+           " failed"),
     Metric("clamped", "counter", "packets", "too far out of order: judged at a later time"),
     Metric("queue_flows", "gauge", "flows", "in the delay queue now"),
     Metric("table_flows", "gauge", "flows", "in the flow table now"),
