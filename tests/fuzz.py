@@ -22,7 +22,6 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from darkflow.config import TUNNEL_NAMES
 from darkflow.flow.batch import Events, Frames
 from darkflow.flow.decode import Decoder
 from darkflow.flow.engine import Engine
@@ -32,6 +31,7 @@ from darkflow.flow.order import Reorder
 from darkflow.sinks.lines import LineFormat
 from darkflow.sinks.summary import Summary
 from darkflow.sources.records import RecordWalker
+from darkflow.units import TUNNEL_NAMES
 from flow import packets as p
 from flow.encapsulations import ENCAPSULATIONS, inner_packet, nested, wrapped
 from flow.mutations import Sample, damaged

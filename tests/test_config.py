@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from darkflow import config
-from darkflow.config import (
+from darkflow import config, units
+from darkflow.config import SETTINGS
+from darkflow.units import (
     SECOND_NS,
-    SETTINGS,
     TUNNEL_NAMES,
     parse_bytes,
     parse_count,
@@ -115,15 +115,15 @@ def test_more_bytes_than_a_machine_has_are_refused(text: str) -> None:
 
 
 def test_limits_of_a_store() -> None:
-    assert config.parse_days("36500") == 36_500
-    assert config.parse_store_bytes("1MiB") == 1 << 20
-    assert config.parse_rotate_size("64KiB") == 1 << 16
+    assert units.parse_days("36500") == 36_500
+    assert units.parse_store_bytes("1MiB") == 1 << 20
+    assert units.parse_rotate_size("64KiB") == 1 << 16
     with pytest.raises(ValueError, match="more than 36500 days"):
-        config.parse_days("36501")
+        units.parse_days("36501")
     with pytest.raises(ValueError, match="less than 1 MiB"):
-        config.parse_store_bytes("1000KiB")
+        units.parse_store_bytes("1000KiB")
     with pytest.raises(ValueError, match="less than 64KiB"):
-        config.parse_rotate_size("65535")
+        units.parse_rotate_size("65535")
 
 
 @pytest.mark.parametrize(("text", "count"), [("1", 1), (" 12 ", 12), ("007", 7)])
@@ -252,6 +252,9 @@ def test_defaults() -> None:
         "reorder_size": 1 << 18, "summary_size": 4_000_000, "frame_buffer": 256 << 20, "top": 10,
         "ring_size": 32 << 20, "stats": 60 * SECOND_NS,
         "ring_block": 1 << 20, "ring_timeout": 32_000_000, "workers": 1,
+        "jitter": 0, "flows": 1_000_000, "prefix_flows": 500_000, "source_flows": 250_000,
+        "rate": 20_000, "prefix_rate": 10_000, "source_rate": 5_000, "payload": 4096,
+        "payload_buffer": 256 << 20,
         "metrics": None, "store_flush": 2 * SECOND_NS, "store_rows": 500_000, "store_days": 30,
         "store_bytes": 10 << 30, "output_buffer": 64 << 20, "rotate_size": None,
         "rotate_time": None, "rotate_keep": 10,
@@ -272,7 +275,7 @@ def test_defaults() -> None:
     ],
 )
 def test_where_to_listen(text: str, address: tuple[str, int]) -> None:
-    assert config.parse_listen(text) == address
+    assert units.parse_listen(text) == address
 
 
 @pytest.mark.parametrize(
@@ -280,7 +283,7 @@ def test_where_to_listen(text: str, address: tuple[str, int]) -> None:
 )
 def test_where_nobody_can_listen(text: str) -> None:
     with pytest.raises(ValueError, match=r"write for example 127\.0\.0\.1:9465"):
-        config.parse_listen(text)
+        units.parse_listen(text)
 
 
 def test_names_and_flags_are_told_apart() -> None:
@@ -300,6 +303,6 @@ def test_no_text_does_more_than_be_refused(parse: Callable[[str], object], text:
 def test_tables_have_a_bounded_number_of_rows(text: str, rows: int | None) -> None:
     if rows is None:
         with pytest.raises(ValueError):
-            config.parse_rows(text)
+            units.parse_rows(text)
     else:
-        assert config.parse_rows(text) == rows
+        assert units.parse_rows(text) == rows

@@ -23,7 +23,7 @@ MAX_FILE_LINES, MAX_FUNCTION_LINES, MAX_PARAMETERS = 400, 70, 6
 LAYERS = (
     ("cli",), ("commands",), ("lab", "analysis"), ("pipeline",),
     ("sources", "sinks", "divert", "honeypot"), ("flow",),
-    ("config",),
+    ("config",), ("units",),
 )  # fmt: skip
 # Words that a module without logic of its own has no test for: protocols, constants.
 NO_LOGIC = {"__init__", "source", "sink"}
@@ -33,6 +33,8 @@ TESTED_THROUGH = {
     "kept": "test_dark_pcap",
     "derived": "test_lines",
     "arrow": "test_columns",
+    "units": "test_config",
+    "supervisor": "test_sensor",
 }
 
 

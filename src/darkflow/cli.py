@@ -6,7 +6,8 @@ import os
 import sys
 
 from darkflow.commands.parser import EXIT_USAGE, build_parser, commands_of, fail
-from darkflow.config import TUNNEL_NAMES, settings_of
+from darkflow.config import settings_of
+from darkflow.units import TUNNEL_NAMES
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -2,208 +2,29 @@
 
 from __future__ import annotations
 
+from darkflow.units import (
+    parse_block,
+    parse_block_time,
+    parse_bytes,
+    parse_count,
+    parse_days,
+    parse_listen,
+    parse_networks,
+    parse_payload,
+    parse_positive_time,
+    parse_rotate_size,
+    parse_rows,
+    parse_size,
+    parse_store_bytes,
+    parse_time,
+    parse_tunnels,
+    parse_workers,
+)
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    import ipaddress
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
     from typing import Any
-
-    Ranges = tuple[tuple[bytes, bytes], ...]
-    WatchedRanges = tuple[tuple[str, ...], Ranges, Ranges]
-
-SECOND_NS = 1_000_000_000
-TUNNEL_NAMES = ("vxlan", "gre", "erspan", "geneve", "mpls", "pppoe", "ipip", "gtp")
-
-_TIME_UNITS = {
-    "ns": 1,
-    "us": 1_000,
-    "ms": 1_000_000,
-    "s": SECOND_NS,
-    "": SECOND_NS,
-    "m": 60 * SECOND_NS,
-    "min": 60 * SECOND_NS,
-    "h": 3600 * SECOND_NS,
-}
-_BYTE_UNITS = {"": 1, "B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
-LONGEST_NS = 24 * 3600 * SECOND_NS
-MOST_BYTES = 1 << 40
-
-
-def _split(text: str) -> tuple[str, str]:
-    """A number and the unit behind it."""
-    stripped = text.strip()
-    at = 0
-    while at < len(stripped) and stripped[at] in "0123456789.":
-        at += 1
-    return stripped[:at], stripped[at:].strip()
-
-
-def _scaled(text: str, units: Mapping[str, int], example: str) -> int:
-    """A decimal number times its unit, without a detour over binary fractions."""
-    number, unit = _split(text)
-    whole, _, fraction = number.partition(".")
-    if unit not in units or not (whole + fraction).isascii() or not (whole + fraction).isdigit():
-        raise ValueError(f"{text!r} is not understood: write for example {example}")
-    scale = units[unit]
-    return int(whole or "0") * scale + int(int(fraction or "0") * scale // 10 ** len(fraction))
-
-
-def parse_time(text: str) -> int:
-    """A length of time in ns from "5s", "50ms", "1.5m" or a bare number of seconds."""
-    time_ns = _scaled(text, _TIME_UNITS, "5s, 50ms or 2.5 (seconds)")
-    if time_ns > LONGEST_NS:
-        raise ValueError(f"{text!r} is longer than a day")
-    return time_ns
-
-
-def parse_positive_time(text: str) -> int:
-    """As parse_time, but longer than 0."""
-    time_ns = parse_time(text)
-    if time_ns == 0:
-        raise ValueError(f"{text!r} is too short: it must be longer than 0")
-    return time_ns
-
-
-def parse_bytes(text: str) -> int:
-    """A number of bytes, at most 1 TiB, from "64MiB" or a bare number."""
-    size_bytes = _scaled(text, _BYTE_UNITS, "256MiB")
-    if size_bytes > MOST_BYTES:
-        raise ValueError(f"{text!r} is more than 1 TiB")
-    return size_bytes
-
-
-def parse_count(text: str) -> int:
-    """A whole number of at least 1."""
-    if not text.strip().isascii() or not text.strip().isdigit() or int(text) < 1:
-        raise ValueError(f"{text!r} is not a whole number of at least 1")
-    return int(text)
-
-
-def parse_rows(text: str) -> int:
-    """A number of rows that somebody may want to read: 1 to 1000."""
-    rows = parse_count(text)
-    if rows > 1000:
-        raise ValueError(f"{text!r} is more than 1000 rows; --events has all dark flows")
-    return rows
-
-
-def parse_size(text: str) -> int:
-    """A number of table entries: 1 to 2^29."""
-    size = parse_count(text)
-    if size > 1 << 29:
-        raise ValueError(f"{text!r} is more than the largest table, {1 << 29}")
-    return size
-
-
-def parse_days(text: str) -> int:
-    """A number of days: 1 to 36500."""
-    days = parse_count(text)
-    if days > 36_500:
-        raise ValueError(f"{text!r} is more than 36500 days")
-    return days
-
-
-def parse_store_bytes(text: str) -> int:
-    """A number of bytes that a store can do with: at least 1 MiB."""
-    size_bytes = parse_bytes(text)
-    if size_bytes < 1 << 20:
-        raise ValueError(f"{text!r} is less than 1 MiB")
-    return size_bytes
-
-
-def parse_block(text: str) -> int:
-    """A ring's block in bytes: a power of two from 64 KiB to 64 MiB."""
-    size_bytes = parse_bytes(text)
-    if size_bytes & (size_bytes - 1) or not 1 << 16 <= size_bytes <= 1 << 26:
-        raise ValueError(f"{text!r} is not a power of two from 64KiB to 64MiB")
-    return size_bytes
-
-
-def parse_block_time(text: str) -> int:
-    """A block's time-out in ns: 1 ms to 1 s."""
-    time_ns = parse_time(text)
-    if not 1_000_000 <= time_ns <= SECOND_NS:
-        raise ValueError(f"{text!r} is not between 1ms and 1s")
-    return time_ns
-
-
-def parse_workers(text: str) -> int:
-    """A number of workers: 1 to 64."""
-    workers = parse_count(text)
-    if workers > 64:
-        raise ValueError(f"{text!r} is more than 64")
-    return workers
-
-
-def parse_rotate_size(text: str) -> int:
-    """The size of a file in bytes: at least 64 KiB."""
-    size_bytes = parse_bytes(text)
-    if size_bytes < 1 << 16:
-        raise ValueError(f"{text!r} is less than 64KiB")
-    return size_bytes
-
-
-def parse_tunnels(text: str) -> tuple[str, ...]:
-    """Names of tunnels from a comma-separated list, or "all"."""
-    names = tuple(name.strip() for name in text.split(",") if name.strip())
-    for name in names:
-        if name not in (*TUNNEL_NAMES, "all"):
-            raise ValueError(f"unknown tunnel {name!r}: choose from {', '.join(TUNNEL_NAMES)}")
-    return names
-
-
-def parse_listen(text: str) -> tuple[str, int]:
-    """Where to listen: "9465" or ":9465" is localhost, others are written out, IPv6 in brackets."""
-    import ipaddress
-
-    host, _, port = text.strip().rpartition(":")
-    bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
-    example = "write for example 127.0.0.1:9465 or [::1]:9465"
-    if not (port.isascii() and port.isdigit() and 0 < int(port) < 65536):
-        raise ValueError(f"{text!r} has no port from 1 to 65535: {example}")
-    if bare in ("", "localhost"):
-        return "127.0.0.1", int(port)
-    try:
-        address = ipaddress.ip_address(bare)
-    except ValueError:
-        address = None
-    if address is None or (address.version == 6) != (bare != host):
-        raise ValueError(f"{text!r} is no address and port: {example}")
-    return str(address), int(port)
-
-
-def parse_networks(text: str) -> WatchedRanges:
-    """Watched networks from comma-separated CIDRs, IPv4 and IPv6.
-
-    (CIDRs, IPv4 ranges, IPv6 ranges); a range is its first and last packed address, and the
-    ranges are sorted and disjoint.
-    """
-    import ipaddress
-
-    v4: list[ipaddress.IPv4Network] = []
-    v6: list[ipaddress.IPv6Network] = []
-    for word in (word.strip() for word in text.split(",")):
-        try:
-            network = ipaddress.ip_network(word, strict=False)
-        except ValueError:
-            raise ValueError(
-                f"{word!r} is no network: write for example 192.0.2.0/24 or 2001:db8::/32"
-            ) from None
-        if "/" in word and ipaddress.ip_interface(word).ip != network.network_address:
-            raise ValueError(f"{word!r} has host bits set: did you mean {network}?")
-        if isinstance(network, ipaddress.IPv4Network):
-            v4.append(network)
-        else:
-            v6.append(network)
-    return (
-        tuple(str(network) for network in (*v4, *v6)),
-        tuple(_ends(network) for network in ipaddress.collapse_addresses(v4)),
-        tuple(_ends(network) for network in ipaddress.collapse_addresses(v6)),
-    )
-
-
-def _ends(network: ipaddress.IPv4Network | ipaddress.IPv6Network) -> tuple[bytes, bytes]:
-    return network.network_address.packed, network.broadcast_address.packed
 
 
 class Setting:
@@ -336,6 +157,45 @@ SETTINGS: tuple[Setting, ...] = (
         "files put aside that stay, of each output; the oldest go first", parse_count,
     ),
     Setting(
+        "jitter", ("--jitter",), "0s", "time",
+        "spread the honeypot's first answer over this time after T, so that a constant T gives"
+        " nothing away", parse_time,
+    ),
+    Setting(
+        "flows", ("--flows",), "1000000", "flows",
+        "flows that may be diverted at one time; further dark flows are recorded and not answered",
+        parse_size,
+    ),
+    Setting(
+        "prefix_flows", ("--prefix-flows",), "500000", "flows",
+        "of them, those of one /24 or /48 of sources", parse_size,
+    ),
+    Setting(
+        "source_flows", ("--source-flows",), "250000", "flows",
+        "of them, those of one source", parse_size,
+    ),
+    Setting(
+        "rate", ("--rate",), "20000", "flows/s",
+        "new diverted flows in a second, and so SYN+ACKs that are sent; twice as many at once",
+        parse_size,
+    ),
+    Setting(
+        "prefix_rate", ("--prefix-rate",), "10000", "flows/s",
+        "the same for one /24 or /48 of sources", parse_size,
+    ),
+    Setting(
+        "source_rate", ("--source-rate",), "5000", "flows/s",
+        "the same for one source, whose address may be forged", parse_size,
+    ),
+    Setting(
+        "payload", ("--payload",), "4KiB", "bytes",
+        "how much of what a client says first is kept of each session", parse_payload,
+    ),
+    Setting(
+        "payload_buffer", ("--payload-buffer",), "256MiB", "bytes",
+        "memory for that, of all sessions that are open", parse_bytes,
+    ),
+    Setting(
         "store_flush", ("--store-flush",), "2s", "time",
         "how long rows for --store may wait in memory; 100,000 of them are written at once",
         parse_positive_time,
@@ -357,14 +217,18 @@ SETTINGS: tuple[Setting, ...] = (
 )  # fmt: skip
 
 
-# The settings that only one command has; the others are everybody's.
-ONLY = {
-    "analyze": ("reorder", "limit", "summary_size", "top"),
-    "sensor": (
+# The settings that only some commands have; the others are everybody's.
+ONLY = (
+    (("analyze",), ("reorder", "limit", "summary_size", "top")),
+    (("sensor", "honeypot"), (
         "ring_size", "ring_block", "ring_timeout", "workers", "stats", "metrics",
         "output_buffer", "rotate_size", "rotate_time", "rotate_keep",
-    ),
-}  # fmt: skip
+    )),
+    (("honeypot",), (
+        "jitter", "flows", "prefix_flows", "source_flows", "rate", "prefix_rate", "source_rate",
+        "payload", "payload_buffer",
+    )),
+)  # fmt: skip
 
 
 # What `darkflow doctor` looks at; it has no others.
@@ -382,7 +246,7 @@ def settings_of(command: str) -> list[Setting]:
     """The settings that a command has."""
     if command == "doctor":
         return [setting for setting in SETTINGS if setting.name in DOCTOR]
-    others = {name for other, names in ONLY.items() if other != command for name in names}
+    others = {name for owners, names in ONLY if command not in owners for name in names}
     return [setting for setting in SETTINGS if setting.name not in others]
 
 

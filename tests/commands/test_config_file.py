@@ -11,7 +11,7 @@ import pytest
 from darkflow.cli import parse_settings, read_options
 from darkflow.commands.config_file import Keys, file_values
 from darkflow.commands.parser import build_parser, commands_of
-from darkflow.config import SECOND_NS
+from darkflow.units import SECOND_NS
 from running import darkflow
 
 

@@ -9,7 +9,8 @@ import pytest
 
 from darkflow.cli import read_all
 from darkflow.commands.reload import as_key, reread
-from darkflow.config import LIVE, SECOND_NS, parse_networks, settings_of
+from darkflow.config import LIVE, settings_of
+from darkflow.units import SECOND_NS, parse_networks
 
 BEFORE = 'hold = "3s"\nstats = 10\nnetworks = ["192.0.2.0/24"]\ninterface = ["eth1"]\n'
 

@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 
 from darkflow.commands.wiring import Wiring
-from darkflow.config import SETTINGS, parse_networks
+from darkflow.config import SETTINGS
 from darkflow.flow.networks import Networks
 from darkflow.sinks.store import Limits
 from darkflow.sinks.summary import Summary
+from darkflow.units import parse_networks
 
 
 def wired(live: bool = False, **options: Any) -> Wiring:

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from darkflow.config import parse_networks
 from darkflow.flow.networks import DIRECTIONS, Networks
+from darkflow.units import parse_networks
 
 OUTSIDE4, OUTSIDE6 = bytes([10, 0, 0, 1]), bytes([0x20, 1]) + bytes(14)
 

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from darkflow.config import TUNNEL_NAMES
 from darkflow.flow.tunnels import TUNNELS, tunnel_mask
+from darkflow.units import TUNNEL_NAMES
 from flow import packets as p
 from flow.encapsulations import (
     ENCAPSULATIONS,

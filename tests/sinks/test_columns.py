@@ -15,7 +15,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from darkflow.config import parse_networks
 from darkflow.flow.batch import Events, Frames
 from darkflow.flow.decode import Decoder
 from darkflow.flow.engine import Engine
@@ -24,6 +23,7 @@ from darkflow.sinks.arrow import Rows
 from darkflow.sinks.columns import Columns
 from darkflow.sinks.fields import TABLES, columns_of
 from darkflow.sinks.lines import LineFormat
+from darkflow.units import parse_networks
 from judging import HOLD_NS, IDLE_NS, judge
 from sinks.test_lines import INSIDE, NETWORKS, Lines, flows, headers, segments, watched
 from slow_lines import line

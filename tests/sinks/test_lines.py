@@ -15,7 +15,6 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from conftest import skip
-from darkflow.config import parse_networks
 from darkflow.flow.batch import Events, Frames
 from darkflow.flow.decode import Decoder
 from darkflow.flow.engine import Engine
@@ -24,6 +23,7 @@ from darkflow.sinks.direct import DirectFile
 from darkflow.sinks.event_file import EventFile
 from darkflow.sinks.fields import FIELDS, GROUPS
 from darkflow.sinks.lines import LineFormat
+from darkflow.units import parse_networks
 from judging import HOLD_NS, IDLE_NS, Collector, judge
 from slow_lines import Headers, Network, community_id, line, timestamp
 from writers import (

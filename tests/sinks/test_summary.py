@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from darkflow.config import parse_networks
 from darkflow.flow.batch import Frames
 from darkflow.flow.decode import Decoder
 from darkflow.flow.engine import Engine
 from darkflow.flow.networks import Networks
 from darkflow.sinks.summary import Summary
+from darkflow.units import parse_networks
 from judging import HOLD_NS, IDLE_NS
 from writers import RAW, SECOND_NS, Flow
 

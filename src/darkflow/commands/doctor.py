@@ -22,8 +22,8 @@ from darkflow.commands.checks import (
     permission_findings,
     store_findings,
 )
-from darkflow.config import SECOND_NS, parse_time
 from darkflow.sources.card import Card, names
+from darkflow.units import SECOND_NS, parse_time
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

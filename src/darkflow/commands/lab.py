@@ -8,9 +8,9 @@ import tempfile
 from pathlib import Path
 
 from darkflow.commands.analyze import EXIT_USAGE, complain
-from darkflow.config import parse_time
 from darkflow.lab.run import MIN_SECONDS, LabResult, can_run, run_lab
 from darkflow.lab.topology import WATCHED_NETWORKS
+from darkflow.units import parse_time
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

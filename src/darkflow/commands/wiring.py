@@ -17,12 +17,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-    from darkflow.config import WatchedRanges
     from darkflow.sinks.dark_pcap import PcapFiles
     from darkflow.sinks.direct import Box
     from darkflow.sinks.outputs import Outputs
     from darkflow.sinks.sink import Sink
     from darkflow.sinks.store import Limits, Store
+    from darkflow.units import WatchedRanges
 
 STDOUT = "-"
 
