@@ -50,6 +50,9 @@ cdef class Senders:
     cdef void _note(self, Packets packets) noexcept nogil:
         cdef uint32_t i, bit
         cdef uint8_t mask
+        if self.set_bits > MOST_SET:
+            # Nothing can be told of this window any more, so a flood is not looked at.
+            return
         for i in range(packets.count):
             if packets.rows[i].kind == KIND_ICMP:
                 continue
