@@ -126,6 +126,7 @@ def test_what_a_killed_run_left_uncompressed_is_compressed_by_the_next(tmp_path:
     left = tmp_path / "events-20260301T100000.000Z.jsonl"
     left.write_bytes(lines(0, 10))
     (tmp_path / f"{left.name}.zst.part").write_bytes(b"half")
+    (tmp_path / "events-20260228T100000.000Z.jsonl.zst.part").write_bytes(b"of one deleted since")
     other = tmp_path / "events-other.jsonl"
     other.write_bytes(b"of somebody else")
     out = Rotating(tmp_path / "events.jsonl")

@@ -104,6 +104,20 @@ def test_reopening_gives_the_old_file_back_at_once(tmp_path: Path) -> None:
     out.close()
 
 
+def test_what_is_put_after_reopening_is_in_the_new_file(tmp_path: Path) -> None:
+    out = Rotating(tmp_path / "events.jsonl")
+    out.put(0, 1)
+    out.wait_until_written()
+    aside = out.path.rename(tmp_path / "aside")
+    with out.box._changed:  # so that the thread hears of both at the same moment
+        out.box.reopen()
+        out.put(1, 1)
+    out.wait_until_written()
+    assert numbers(aside.read_bytes()) == [0]
+    assert numbers(out.path.read_bytes()) == [1]
+    out.close()
+
+
 def test_reopening_that_fails_raises_and_the_old_file_stays(tmp_path: Path) -> None:
     folder = tmp_path / "logs"
     folder.mkdir()

@@ -9,10 +9,12 @@ import threading
 import time
 from pathlib import Path
 
+import pytest
+
 from darkflow.sinks.framing import Lines
 from darkflow.sinks.outbox import Job
 from darkflow.sinks.stream import ATOMIC_BYTES, Stream
-from outboxes import Listened, lines, numbers, wait_for
+from outboxes import KIB, Listened, lines, numbers, small_disk, wait_for
 
 TO_STDOUT = """
 import sys, time
@@ -78,14 +80,29 @@ def test_standard_output_may_be_a_file(tmp_path: Path) -> None:
 
 
 def test_standard_output_on_a_full_disk_ends_in_a_whole_line(tmp_path: Path) -> None:
-    from outboxes import small_disk
-
     with small_disk(tmp_path / "disk", "128k") as disk:
         with (disk / "out").open("wb") as file:
             written, dropped, *_ = told(start(1000, 5, file.fileno()))
         assert int(written) + int(dropped) == 1000
         assert numbers((disk / "out").read_bytes()) == list(range(int(written)))
         assert 100 < int(written) < 1000
+
+
+def test_it_goes_on_when_there_is_room_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with small_disk(tmp_path / "disk", "512k") as disk, (disk / "out").open("wb") as file:
+        (disk / "ballast").write_bytes(bytes(400 * KIB))
+        monkeypatch.setattr("sys.stdout", file)
+        out = Listened(Stream("standard output", "-", Lines()))
+        monkeypatch.undo()
+        out.put(0, 500)
+        wait_for(lambda: out.said)
+        assert 100 < len(numbers((disk / "out").read_bytes())) < 500
+        (disk / "ballast").unlink()
+        out.wait_until_written()
+        assert numbers((disk / "out").read_bytes()) == list(range(500))
+        out.close()
 
 
 def test_a_named_pipe_keeps_what_is_in_it_while_its_reader_is_away(tmp_path: Path) -> None:

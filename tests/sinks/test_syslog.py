@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from darkflow.sinks import syslog
 from darkflow.sinks.syslog import Messages, Syslog, parse_address
 from outboxes import Listened, lines, wait_for
 
@@ -100,14 +101,15 @@ class Server:
             number_in(message) for data in self.received for message in split_by_length(data)[0]
         ]
 
-    def die(self) -> None:
-        """As a killed process does."""
+    def die(self, politely: bool = False) -> None:
+        """As a killed process does: with a reset of its connections, or an end (FIN)."""
         self.reads = True
         # Without shutdown the thread in accept() would keep the port.
         self._listening.shutdown(socket.SHUT_RDWR)
         self._listening.close()
         for peer in self._peers:
-            peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+            if not politely:
+                peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
             peer.shutdown(socket.SHUT_RDWR)
             peer.close()
         self._thread.join(5)
@@ -241,6 +243,7 @@ def test_a_unix_socket_of_streams_gets_a_message_a_line(tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX) as listening:
         listening.bind(str(path))
         listening.listen()
+        listening.settimeout(20)
         out = Listened(target(f"syslog:{path}"))
         out.put(0, 500)
         peer, _ = listening.accept()
@@ -278,12 +281,15 @@ def test_a_tcp_server_that_is_not_there_yet() -> None:
     server.die()
 
 
-def test_a_tcp_server_that_dies_and_comes_back_gets_every_line_that_it_can() -> None:
+@pytest.mark.parametrize("politely", [True, False])
+def test_a_tcp_server_that_dies_and_comes_back_gets_every_line_that_it_can(
+    politely: bool,
+) -> None:
     first = Server()
     out = Listened(target(first.text))
     out.put(0, 100)
     wait_for(lambda: len(first.numbers) == 100)
-    first.die()
+    first.die(politely)
     out.put(100, 100)  # the end of the connection is seen before anything is sent into it
     wait_for(lambda: out.said)
     second = Server(first.port)
@@ -313,7 +319,10 @@ def test_a_tcp_server_that_reads_nothing_costs_counted_lines() -> None:
     server.die()
 
 
-def test_half_a_message_is_sent_anew_on_the_next_connection() -> None:
+def test_half_a_message_is_sent_anew_on_the_next_connection(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(syslog, "GROUP_BYTES", 1 << 20)  # so large that no kernel takes all of it
     server = Server(reads=False)
     out = Listened(target(server.text))
     out.put(0, 20_000)  # more than both kernels take

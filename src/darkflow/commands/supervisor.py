@@ -135,6 +135,7 @@ class Supervisor:
             self._wake.clear()
             self.service.beat()
             self.vitals.look()
+            self.wired.look()
             if self._reopen:
                 self._reopen = False
                 self._reload()

@@ -180,6 +180,11 @@ class Wiring:
         """Go on in new files of the same names; a line for each that cannot be opened."""
         return [] if self._outputs is None else self._outputs.reopen()
 
+    def look(self) -> None:
+        """Called each second or so: an output that hangs is said."""
+        if self._outputs is not None:
+            self._outputs.look()
+
     def begin_close(self) -> None:
         """After the pipelines' end: the outputs write what waits, while other things are closed."""
         if self._outputs is not None:

@@ -138,6 +138,12 @@ class Outbox:
             self._due = True
             self._changed.notify()
 
+    def look(self) -> None:
+        """Called now and then by who supervises: a thread that hangs on a disk cannot say so."""
+        job = self._job
+        if job is not None and time.monotonic() - self._progress_s > 2 * STALL_S:
+            self._begin_trouble("it takes nothing")
+
     def begin_close(self) -> None:
         """Take nothing more; the thread writes what waits, one try for a target that fails."""
         with self._changed:
@@ -186,7 +192,7 @@ class Outbox:
         try:
             self.target.close()
         except OSError as error:
-            self._say(f"cannot write {self.target.name}: {reason(error)}")
+            self._tell(f"cannot write {self.target.name}: {reason(error)}")
 
     def _next(self, due_s: float | None) -> Job | None:
         """What waits, up to JOB_BYTES, after a wait for it; None when something else is to do."""
@@ -250,13 +256,17 @@ class Outbox:
             self._seen_dropped = self.dropped
             lost, self._told_dropped = self.dropped - self._told_dropped, self.dropped
             unit = self.target.framing.unit
-            self._say(f"{self.target.name} written again; {lost} {unit} were lost")
+            self._tell(f"{self.target.name} written again; {lost} {unit} were lost")
+
+    def _tell(self, line: str) -> None:
+        if not self._abandoned:  # the program may be at its very end
+            self._say(line)
 
     def _begin_trouble(self, why: str) -> None:
         self._seen_dropped = self.dropped
         first, self.trouble = not self.trouble, why
         if first:
-            self._say(f"cannot write {self.target.name}: {why}; trying again")
+            self._tell(f"cannot write {self.target.name}: {why}; trying again")
 
     def _failed(self, why: str) -> bool:
         """Pause before the next try; False when there is to be none."""

@@ -123,6 +123,11 @@ class Outputs:
                 problems.append(f"cannot reopen {box.target.name}: {error.strerror or error}")
         return problems
 
+    def look(self) -> None:
+        """Called now and then: says which output hangs."""
+        for box in self._all():
+            box.look()
+
     def begin_close(self) -> None:
         """Take nothing more; from now on all outputs have CLOSE_S to write what waits."""
         if self._until_s is None:
