@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from darkflow.commands.requests import Requests, allowed_of, changed, range_text
-from darkflow.divert.dispatcher import Allowed, Dispatcher, Flow
+from darkflow.divert.dispatcher import Allowed, Dispatcher, Diverted, Flow
 from darkflow.divert.flowtext import flow_text, parse_flow
 from darkflow.divert.plane import Plane
 from darkflow.honeypot.sessions import Session, Tracker
@@ -34,11 +34,11 @@ class Place:
     def delete(self, flows: Sequence[Flow]) -> None:
         pass
 
-    def diverted(self, flow: Flow, t_ns: int) -> None:
+    def diverted(self, diverted: Diverted, t_ns: int) -> None:
         pass
 
-    def ended(self, flow: Flow, t_ns: int, why: str) -> None:
-        self.tracker.cut(flow, t_ns, why)
+    def ended(self, diverted: Diverted, t_ns: int, why: str) -> None:
+        self.tracker.cut(diverted.flow, t_ns, why)
 
     def open(self) -> list[Session]:
         return self.tracker.open()

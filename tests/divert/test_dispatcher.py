@@ -41,11 +41,11 @@ def test_only_what_comes_from_outside() -> None:
 
 def test_a_flow_is_diverted_once_until_it_ends() -> None:
     given = Dispatcher(inbound)
-    assert given.dark(flow(), 5) == DIVERT
+    assert given.dark(flow(), 5, 3) == DIVERT
     assert given.dark(flow(), 6) == "known"
     ended = given.end(flow())
     assert ended is not None
-    assert (ended.flow, ended.since_ns) == (flow(), 5)
+    assert (ended.flow, ended.t0_ns, ended.since_ns) == (flow(), 3, 5)
     assert given.end(flow()) is None
     assert given.dark(flow(), 7) == DIVERT
 

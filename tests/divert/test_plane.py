@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import pytest
 
-from darkflow.divert.dispatcher import Dispatcher, Flow, Limits
+from darkflow.divert.dispatcher import Dispatcher, Diverted, Flow, Limits
 from darkflow.divert.plane import Plane
 from darkflow.divert.replay import frame_of
 from darkflow.flow.batch import Events, Frames
@@ -50,12 +50,13 @@ class Log:
     def send(self, frame: bytes) -> None:
         self.steps.append(("frame", frame))
 
-    def diverted(self, flow: Flow, t_ns: int) -> None:
+    def diverted(self, diverted: Diverted, t_ns: int) -> None:
         assert abs(time.time_ns() - t_ns) < SECOND_NS
-        self.steps.append(("diverted", flow))
+        assert diverted.since_ns == diverted.t0_ns + SECOND_NS
+        self.steps.append(("diverted", diverted.flow))
 
-    def ended(self, flow: Flow, t_ns: int, why: str) -> None:
-        self.steps.append(("ended", (flow, t_ns, why)))
+    def ended(self, diverted: Diverted, t_ns: int, why: str) -> None:
+        self.steps.append(("ended", (diverted.flow, t_ns, why)))
 
     def all(self, what: str) -> list[object]:
         return [value for name, value in self.steps if name == what]

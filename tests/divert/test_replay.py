@@ -21,8 +21,10 @@ def held(packet: bytes) -> tuple[bytes, int]:
     """What the engine holds of a SYN when its verdict falls: (headers, TCP header's bytes)."""
     engine = Engine(SECOND_NS, 60 * SECOND_NS)
     rows = Decoder().decode(Frames.of([(0, 1, ethernet(packet))], 2 * SECOND_NS))
-    ((late, t_ns, _, head, tcp_bytes),) = [v for e in engine.observe(rows) for v in e.verdicts()]
-    assert (late, t_ns) == (False, SECOND_NS)
+    ((late, t_ns, t0_ns, _, head, tcp_bytes),) = [
+        v for e in engine.observe(rows) for v in e.verdicts()
+    ]
+    assert (late, t_ns, t0_ns) == (False, SECOND_NS, 0)
     return head, tcp_bytes
 
 

@@ -90,13 +90,13 @@ class Buckets:
         return min(level + passed_s * self._rate, self._burst)
 
 
-@dataclass
+@dataclass(frozen=True, slots=True)
 class Diverted:
-    """A flow that the honeypot has: since when, and when a packet of it was last seen."""
+    """A flow that the honeypot has: its first SYN and its verdict, network time."""
 
     flow: Flow
+    t0_ns: int
     since_ns: int
-    seen_ns: int
 
 
 @dataclass
@@ -124,11 +124,11 @@ class Dispatcher:
             Buckets(self.limits.source_rate, self.limits.source_rate * burst),
         )
 
-    def dark(self, flow: Flow, now_ns: int) -> str:
+    def dark(self, flow: Flow, now_ns: int, t0_ns: int = 0) -> str:
         """A dark flow at its verdict: DIVERT, or why not (one of REFUSALS, counted)."""
         answer = self._judge(flow, now_ns)
         if answer == DIVERT:
-            self._add(flow, now_ns)
+            self._add(Diverted(flow, t0_ns, now_ns))
         else:
             self.refused[answer] += 1
         return answer
@@ -156,9 +156,10 @@ class Dispatcher:
             buckets.take(key, now_ns)
         return DIVERT
 
-    def _add(self, flow: Flow, now_ns: int) -> None:
+    def _add(self, diverted: Diverted) -> None:
+        flow = diverted.flow
         self.diverted += 1
-        self.flows[flow] = Diverted(flow, now_ns, now_ns)
+        self.flows[flow] = diverted
         self._sources[flow[0]] += 1
         self._prefixes[prefix_of(flow[0])] += 1
 

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
-from darkflow.divert.dispatcher import DIVERT, Dispatcher, Flow
+from darkflow.divert.dispatcher import DIVERT, Dispatcher, Diverted, Flow
 from darkflow.divert.replay import frame_of
 from darkflow.flow.batch import Events
 
@@ -38,10 +38,10 @@ class Table(Protocol):
 class Watcher(Protocol):
     """Who wants to know what becomes of diverted flows."""
 
-    def diverted(self, flow: Flow, t_ns: int) -> None:
+    def diverted(self, diverted: Diverted, t_ns: int) -> None:
         """Registered; its SYN goes to the honeypot now."""
 
-    def ended(self, flow: Flow, t_ns: int, why: str) -> None:
+    def ended(self, diverted: Diverted, t_ns: int, why: str) -> None:
         """No longer diverted: by whom, and when that was asked for."""
 
 
@@ -94,23 +94,24 @@ class Plane:
             return
         now_ns = time.monotonic_ns()
         with self._changed:
-            for late, t_ns, flow, head, tcp_bytes in verdicts:
+            for late, t_ns, t0_ns, flow, head, tcp_bytes in verdicts:
                 if late:
                     self._cut(flow, t_ns, "late_answer")
-                else:
-                    self._dark(flow, t_ns, head, tcp_bytes, now_ns)
+                elif self._may(flow, t_ns, t0_ns, head[-tcp_bytes:]):
+                    self._number += 1
+                    due_ns = now_ns + self._random.randrange(self._jitter_ns + 1)
+                    frame = frame_of(head, tcp_bytes, self._macs)
+                    heapq.heappush(self._due, (due_ns, self._number, flow, frame))
             self._changed.notify()
 
-    def _dark(self, flow: Flow, t_ns: int, head: bytes, tcp_bytes: int, now_ns: int) -> None:
-        if tcp_bytes < 20 or (head[-tcp_bytes:][12] >> 4) * 4 != tcp_bytes:
+    def _may(self, flow: Flow, t_ns: int, t0_ns: int, tcp: bytes) -> bool:
+        if len(tcp) < 20 or (tcp[12] >> 4) * 4 != len(tcp):
             self.dispatcher.refused["malformed"] += 1
-        elif len(self._due) >= MOST_WAITING:
+            return False
+        if len(self._due) >= MOST_WAITING:
             self.dropped_divert += 1
-        elif self.dispatcher.dark(flow, t_ns) == DIVERT:
-            self._number += 1
-            later_ns = self._random.randrange(self._jitter_ns + 1)
-            frame = frame_of(head, tcp_bytes, self._macs)
-            heapq.heappush(self._due, (now_ns + later_ns, self._number, flow, frame))
+            return False
+        return self.dispatcher.dark(flow, t_ns, t0_ns) == DIVERT
 
     def cut(self, flows: Iterable[Flow], t_ns: int, why: str) -> int:
         """End flows; how many of them were diverted. From any thread."""
@@ -125,10 +126,10 @@ class Plane:
         self._cuts.setdefault(flow, (t_ns, why))
         return True
 
-    def gone(self, flow: Flow) -> bool:
-        """The kernel has cut the flow itself, or let it go; whether it was diverted."""
+    def gone(self, flow: Flow) -> Diverted | None:
+        """The kernel has cut the flow itself, or let it go: what it was, if it was diverted."""
         with self._changed:
-            return self.dispatcher.end(flow) is not None
+            return self.dispatcher.end(flow)
 
     def close(self) -> None:
         """Stop; what is queued is not diverted any more."""
@@ -178,9 +179,10 @@ class Plane:
         except OSError as error:
             self._failed(error)
         with self._changed:
-            ended = [flow for flow in flows if self.dispatcher.end(flow) is not None]
-        for flow in ended:
-            self._watcher.ended(flow, *cuts[flow])
+            ended = [self.dispatcher.end(flow) for flow in flows]
+        for diverted in ended:
+            if diverted is not None:
+                self._watcher.ended(diverted, *cuts[diverted.flow])
 
     def _divert(self, batch: list[tuple[int, int, Flow, bytes]]) -> None:
         try:
@@ -197,9 +199,10 @@ class Plane:
                     self.dispatcher.end(flow)
         t_ns = time.time_ns()
         for _, _, flow, frame in batch:
-            if flow in left_out:
+            diverted = self.dispatcher.flows.get(flow)
+            if flow in left_out or diverted is None:
                 continue
-            self._watcher.diverted(flow, t_ns)
+            self._watcher.diverted(diverted, t_ns)
             try:
                 self._send(frame)
                 self.replayed += 1

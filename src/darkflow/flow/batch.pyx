@@ -134,7 +134,7 @@ cdef class Events:
         return [_event(&self.events[i]) for i in range(self.count)]
 
     def verdicts(self):
-        """Verdicts "dark" and late answers: (is late, t_ns, flow, head, TCP header's bytes).
+        """Verdicts "dark" and late answers: (is late, t_ns, t0_ns, flow, head, TCP's bytes).
 
         flow: (orig_addr, orig_port, resp_addr, resp_port), addresses packed. head: the fixed IP
         header of the first SYN and its TCP header, as captured.
@@ -155,7 +155,7 @@ cdef class Events:
                 bytes(key[size:2 * size]), be16(key + 2 * size + 2),
             )
             found.append((
-                self.events[i].kind == EVENT_LATE, self.events[i].t_ns, flow,
+                self.events[i].kind == EVENT_LATE, self.events[i].t_ns, a.t0_ns, flow,
                 bytes(a.head[:tcp_at(a.family) + a.tcp_len]), a.tcp_len,
             ))
         return found
