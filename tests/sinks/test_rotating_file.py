@@ -18,6 +18,7 @@ from darkflow.sinks.framing import Lines, Records
 from darkflow.sinks.outbox import Job
 from darkflow.sinks.rotating_file import TAIL_BYTES, RotatingFile, Rotation
 from outboxes import KIB, Rotating, lines, numbers, plain, small_disk, wait_for
+from running import WITH_HELPERS
 from slow_reader import SlowReader
 from writers import Flow, Pcap, ethernet
 
@@ -186,7 +187,7 @@ while True:
 
 def test_kill_leaves_whole_lines_but_for_the_last(tmp_path: Path) -> None:
     path = tmp_path / "events.jsonl"
-    writer = subprocess.Popen([sys.executable, "-c", WRITE_FOR_EVER, str(path)])
+    writer = subprocess.Popen([sys.executable, "-c", WRITE_FOR_EVER, str(path)], env=WITH_HELPERS)
     wait_for(lambda: path.exists() and path.stat().st_size > 1 << 22)
     writer.send_signal(signal.SIGKILL)
     writer.wait(20)

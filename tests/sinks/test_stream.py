@@ -15,6 +15,7 @@ from darkflow.sinks.framing import Lines
 from darkflow.sinks.outbox import Job
 from darkflow.sinks.stream import ATOMIC_BYTES, Stream
 from outboxes import KIB, Listened, lines, numbers, small_disk, wait_for
+from running import WITH_HELPERS
 
 TO_STDOUT = """
 import sys, time
@@ -33,7 +34,7 @@ print(out.box.written, out.box.dropped, gone, lost, *out.said, sep="|", file=sys
 def start(count: int, within_s: float, to: int) -> subprocess.Popen[str]:
     """A program that writes so many lines to its standard output."""
     argv = [sys.executable, "-c", TO_STDOUT, str(count), str(within_s)]
-    return subprocess.Popen(argv, stdout=to, stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen(argv, stdout=to, stderr=subprocess.PIPE, text=True, env=WITH_HELPERS)
 
 
 def told(writer: subprocess.Popen[str]) -> list[str]:
