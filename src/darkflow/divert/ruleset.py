@@ -1,0 +1,337 @@
+"""The kernel's part as text: everything that nftables does for Darkflow, out of a Plan.
+
+Pure: what is loaded can be read, compared and loaded by hand (`nft -f`). One chain for each place
+where packets come in, one chain of each family for what happens there. `docs/dataplane.md` tells
+the same in words.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from darkflow.divert.plan import SECOND_NS, Plan, watched
+
+TABLE = "darkflow"
+# Named counters of the table, the same in every mode, and what each of them counts.
+COUNTERS = {
+    "diverted": "packets of clients that went to the honeypot",
+    "copied": "packets that went to the honeypot or sensor as copies",
+    "answered": "packets of the honeypot that went to clients",
+    "dropped": "packets from the honeypot that belong to no diverted flow",
+    "cut_syn_ack": "flows cut by a late SYN+ACK",
+    "cut_rst": "flows cut by a late RST",
+    "kept": "late answers to clients that had already talked to the honeypot",
+    "echoes": "the honeypot's own answers, seen again on the mirror",
+    "shielded": "ICMP errors about held or diverted flows",
+}
+# Sets of flows have these, with 4 or 6 behind it; user space fills the first.
+FLOWS, CUT = "flows", "cut"
+
+# Before other tables' chains: what they do with a packet that is diverted no longer matters.
+PRIORITY = -10
+# The kernel walks a whole set to find what has expired: see docs/dataplane.md.
+GC_NS = 10 * SECOND_NS
+# A packet that was on its way when its flow was cut must find it cut: microseconds would do.
+CUT_NS, MOST_CUT = SECOND_NS, 1 << 18
+# The mirror shows the honeypot's answer again within this time.
+ECHO_NS, MOST_ECHOES = SECOND_NS, 1 << 18
+# Beyond T a held SYN is shielded until its flow is diverted or is not.
+SHIELD_MORE_NS = SECOND_NS
+# Of a cut's packet NFLOG carries the headers.
+LOGGED_BYTES = 128
+
+
+@dataclass(frozen=True)
+class _Family:
+    """The words of one family."""
+
+    digit: str
+    ip: str
+    address: str
+    # A packet's flow by raw offsets, as the one that an ICMP error quotes has to be read: nft has
+    # no words for that, and compares only like with like. `plain`: where these offsets hold.
+    plain: str
+    raw: tuple[str, str, str, str]
+    error: str
+    quoted: str
+
+    @property
+    def there(self) -> str:
+        """The flow of a client's packet."""
+        return f"{self.ip} saddr . tcp sport . {self.ip} daddr . tcp dport"
+
+    @property
+    def back(self) -> str:
+        """The flow of a packet towards the client."""
+        return f"{self.ip} daddr . tcp dport . {self.ip} saddr . tcp sport"
+
+    @property
+    def answer(self) -> str:
+        """One answer. Not the client's address: nft 1.0.6 has no room for it in IPv6."""
+        return f"{self.ip} saddr . tcp sport . tcp dport . tcp sequence . tcp ackseq"
+
+    @property
+    def raw_there(self) -> str:
+        """`there` by offsets."""
+        return " . ".join(self.raw)
+
+    @property
+    def raw_back(self) -> str:
+        """`back` by offsets."""
+        return " . ".join((*self.raw[2:], *self.raw[:2]))
+
+
+_FAMILIES = (
+    _Family(
+        "4", "ip", "ipv4_addr", "ip hdrlength 5",
+        ("@nh,96,32", "@nh,160,16", "@nh,128,32", "@nh,176,16"),
+        "icmp type destination-unreachable icmp code != frag-needed @th,64,8 0x45 @th,136,8 6",
+        "@th,160,32 . @th,224,16 . @th,192,32 . @th,240,16",
+    ),
+    _Family(
+        "6", "ip6", "ipv6_addr", "ip6 nexthdr tcp",
+        ("@nh,64,128", "@nh,320,16", "@nh,192,128", "@nh,336,16"),
+        "icmpv6 type destination-unreachable @th,64,4 6 @th,112,8 6",
+        "@th,128,128 . @th,384,16 . @th,256,128 . @th,400,16",
+    ),
+)  # fmt: skip
+
+
+def render(plan: Plan) -> str:
+    """The whole ruleset, which replaces one that is there already, for `nft -f`."""
+    parts = [*_sets(plan), _counters(), _outside(plan), *_inside(plan)]
+    for family in _FAMILIES:
+        parts += [_watch(plan, family), *_syn(plan, family)]
+        parts += [_answer(plan, family), _divert(plan, family)]
+    parts += [*_honeypot(plan), *_shield(plan)]
+    return (
+        f"# Darkflow, {plan.mode}. It replaces what a former run has left.\n"
+        f"add table netdev {TABLE}\n"
+        f"delete table netdev {TABLE}\n"
+        f"table netdev {TABLE} {{\n" + "\n".join(parts) + "}\n"
+    )
+
+
+def _block(head: str, *lines: str) -> str:
+    """A set, counter or chain; empty lines are left out."""
+    inner = "".join(f"\t\t{line}\n" for line in lines if line)
+    return f"\t{head} {{\n{inner}\t}}\n"
+
+
+def _base(name: str, hook: str, device: str, policy: str, *lines: str) -> str:
+    """A chain where packets come in (ingress) or go out (egress) of a device."""
+    where = f'type filter hook {hook} device "{device}" priority {PRIORITY}; policy {policy};'
+    return _block(f"chain {name}", where, *lines)
+
+
+def _by_family(name: str) -> str:
+    return f"meta protocol vmap {{ ip : goto {name}4, ip6 : goto {name}6 }}"
+
+
+def _time(time_ns: int) -> str:
+    """A time as nft writes it, in whole ms."""
+    ms = max(1, time_ns // 1_000_000)
+    return f"{ms // 1000}s" if ms % 1000 == 0 else f"{ms}ms"
+
+
+def _set(name: str, of: str, timeout_ns: int, size: int, gc_ns: int = 0) -> str:
+    # What lives for a second is looked for each second, which is the kernel's default.
+    gc = f"gc-interval {_time(gc_ns)}" if gc_ns else ""
+    timeout = f"timeout {_time(timeout_ns)}"
+    return _block(f"set {name}", of, "flags dynamic,timeout", timeout, gc, f"size {size}")
+
+
+def _sets(plan: Plan) -> list[str]:
+    """Of both families; what plays no part in a mode is not there."""
+    parts = []
+    for family in _FAMILIES:
+        digit, idle_ns = family.digit, plan.idle_ns
+        flow = f"type {family.address} . inet_service . {family.address} . inet_service"
+        parts.append(_set(FLOWS + digit, flow, idle_ns, plan.flows, GC_NS))
+        parts.append(_set(CUT + digit, flow, min(CUT_NS, plan.hold_ns), MOST_CUT))
+        if plan.established_wins:
+            parts.append(_set(f"served{digit}", flow, idle_ns, plan.flows, GC_NS))
+        if plan.mode == "mirror":
+            parts.append(_set(f"echo{digit}", f"typeof {family.answer}", ECHO_NS, MOST_ECHOES))
+        if plan.shielded:
+            held_ns = plan.hold_ns + SHIELD_MORE_NS
+            size = plan.held + plan.flows
+            parts.append(
+                _set(f"shield{digit}", f"typeof {family.quoted}", held_ns, size, GC_NS // 2)
+            )
+    for family, networks in zip(_FAMILIES, watched(plan.networks), strict=True):
+        if plan.shielded and networks:
+            elements = ", ".join(networks)
+            parts.append(
+                _block(f"set watched{family.digit}", f"type {family.address}", "flags interval",
+                       f"elements = {{ {elements} }}")
+            )  # fmt: skip
+    return parts
+
+
+def _counters() -> str:
+    return "".join(f"\tcounter {name} {{ }}\n" for name in COUNTERS)
+
+
+def _outside(plan: Plan) -> str:
+    return _base("outside", "ingress", plan.outside, "accept", _by_family("outside"))
+
+
+def _inside(plan: Plan) -> list[str]:
+    if plan.inside is None:
+        return []
+    parts = [_base("inside", "ingress", plan.inside, "accept", _by_family("inside"))]
+    parts += [_block(f"chain inside{family.digit}", _answers(family)) for family in _FAMILIES]
+    return parts
+
+
+def _flags(cases: dict[str, str]) -> str:
+    verdicts = ", ".join(f"{flags} : {verdict}" for flags, verdict in cases.items())
+    return f"tcp flags & (syn | rst | ack) vmap {{ {verdicts} }}"
+
+
+def _late(family: _Family) -> dict[str, str]:
+    """Only these can be answers of a real host to a SYN."""
+    jump = f"jump answer{family.digit}"
+    return {"syn | ack": jump, "rst": jump, "rst | ack": jump, "syn | rst | ack": jump}
+
+
+def _answers(family: _Family) -> str:
+    return _flags(_late(family))
+
+
+def _watch(plan: Plan, family: _Family) -> str:
+    """A client's packet, and on a mirror whatever passes."""
+    digit = family.digit
+    cases = _late(family) if plan.inside is None else {}
+    if _syn(plan, family):
+        cases["syn"] = f"jump syn{digit}"
+    return _block(
+        f"chain outside{digit}",
+        _flags(cases) if cases else "",
+        f"{family.there} @{FLOWS}{digit} goto divert{digit}",
+    )
+
+
+def _syn(plan: Plan, family: _Family) -> list[str]:
+    """A SYN, whatever becomes of it: it is held from now on, and nobody has talked in its flow."""
+    digit, v4_v6 = family.digit, watched(plan.networks)
+    there = v4_v6[0] if digit == "4" else v4_v6[1]
+    lines = []
+    if plan.established_wins:
+        lines.append(f"delete @served{digit} {{ {family.there} }}")
+    if plan.shielded and (there or not plan.networks):
+        within = f"{family.ip} daddr @watched{digit} " if there else ""
+        update = f"update @shield{digit} {{ {family.raw_there} }}"
+        lines.append(f"{within}{family.plain} {update}")
+    return [_block(f"chain syn{digit}", *lines)] if lines else []
+
+
+def _answer(plan: Plan, family: _Family) -> str:
+    """A SYN+ACK or RST towards a client. The cut is made here, before the packet goes on.
+
+    A packet that another processor has in hand may write its flow's time anew just after the flow
+    was deleted, which brings it back: therefore the flow is noted as cut first, and whoever has
+    written a time looks there next.
+    """
+    digit, back = family.digit, family.back
+    log = f"log group {plan.group} snaplen {LOGGED_BYTES} queue-threshold 1"
+    mirrored = plan.mode == "mirror"
+    shield = f"{family.plain} delete @shield{digit} {{ {family.raw_back} }}"
+    return _block(
+        f"chain answer{digit}",
+        shield if plan.shielded else "",
+        f"{back} != @{FLOWS}{digit} return",
+        f'{family.answer} @echo{digit} counter name "echoes" return' if mirrored else "",
+        f'{back} @served{digit} counter name "kept" return' if plan.established_wins else "",
+        f"update @{CUT}{digit} {{ {back} }}",
+        f"delete @{FLOWS}{digit} {{ {back} }}",
+        f'tcp flags rst counter name "cut_rst" {log} accept',
+        f'counter name "cut_syn_ack" {log} accept',
+    )
+
+
+def _divert(plan: Plan, family: _Family) -> str:
+    """A client's packet in a diverted flow."""
+    digit, there = family.digit, family.there
+    served = f"tcp flags & (syn | rst | ack) == ack update @served{digit} {{ {there} }}"
+    idle = _time(plan.idle_ns)
+    shield = f"{family.plain} update @shield{digit} {{ {family.raw_there} timeout {idle} }}"
+    take = f'counter name "copied" dup to "{plan.hp0}" accept'
+    # The real host gets every SYN, so that it can speak as soon as it is there.
+    share = f"tcp flags & (syn | rst | ack) == syn {take}"
+    # The honeypot knows no VLANs; a tag with the number 0 is as none.
+    untag = "vlan id != 0 vlan id set 0"
+    mac = f"ether daddr set {plan.hp1_mac.lower()} " if plan.mode == "mirror" else ""
+    forward = f'counter name "diverted" {mac}fwd to "{plan.hp0}"'
+    ways = {"mirror": [untag, forward], "inline": [share, untag, forward], "sensor": [take]}
+    return _block(
+        f"chain divert{digit}",
+        f"update @{FLOWS}{digit} {{ {there} }}",
+        f"{there} @{CUT}{digit} goto over{digit}",
+        served if plan.established_wins else "",
+        shield if plan.shielded else "",
+        *ways[plan.mode],
+    ) + _block(f"chain over{digit}", f"delete @{FLOWS}{digit} {{ {there} }}", "accept")
+
+
+def _honeypot(plan: Plan) -> list[str]:
+    """Nothing leaves the honeypot but its half of diverted flows; a sensor says nothing in them."""
+    if plan.mode == "sensor":
+        parts = [_base("honeypot", "ingress", plan.hp0, "accept", _by_family("honeypot"))]
+        for family in _FAMILIES:
+            silent = f'{family.back} @{FLOWS}{family.digit} counter name "dropped" drop'
+            parts.append(_block(f"chain honeypot{family.digit}", silent))
+        return parts
+    rest = 'counter name "dropped"'
+    parts = [_base("honeypot", "ingress", plan.hp0, "drop", _by_family("honeypot"), rest)]
+    parts.append(_block("chain denied", f"{rest} drop"))
+    for family in _FAMILIES:
+        parts += _from_honeypot(plan, family)
+    if plan.mode == "inline":
+        # A SYN's copy shares its bytes with the SYN; here it is alone. Nft's own words for the
+        # address ask where the packet has come in, which is forgotten at this point.
+        mac = f"@ll,0,48 set 0x{plan.hp1_mac.lower().replace(':', '')}"
+        parts.append(_base("to_honeypot", "egress", plan.hp0, "accept", mac))
+    return parts
+
+
+def _from_honeypot(plan: Plan, family: _Family) -> list[str]:
+    digit, back = family.digit, family.back
+    served = f"{back} @served{digit} update @served{digit} {{ {back} }}"
+    mirrored = plan.mode == "mirror"
+    parts = [
+        _block(
+            f"chain honeypot{digit}",
+            # A route of its own in the header could lead elsewhere.
+            "ip hdrlength != 5 goto denied" if digit == "4" else "ip6 nexthdr != tcp goto denied",
+            # It opens no connection, not even in a flow whose client's address was forged.
+            "tcp flags & (syn | ack) == syn goto denied",
+            f"{back} @{FLOWS}{digit} goto reply{digit}",
+            "goto denied",
+        ),
+        _block(
+            f"chain reply{digit}",
+            f"update @{FLOWS}{digit} {{ {back} }}",
+            f"{back} @{CUT}{digit} goto silence{digit}",
+            served if plan.established_wins else "",
+            f"tcp flags & (syn | rst) != 0 jump echo{digit}" if mirrored else "",
+            'counter name "answered" accept',
+        ),
+        _block(f"chain silence{digit}", f"delete @{FLOWS}{digit} {{ {back} }}", "goto denied"),
+    ]
+    if mirrored:
+        # What is not noted would cut its own flow: better that the honeypot says it again.
+        note = f"update @echo{digit} {{ {family.answer} }} return"
+        parts.append(_block(f"chain echo{digit}", note, "goto denied"))
+    return parts
+
+
+def _shield(plan: Plan) -> list[str]:
+    if not plan.shielded:
+        return []
+    lines = [
+        f'{family.error} {family.quoted} @shield{family.digit} counter name "shielded" drop'
+        for family in _FAMILIES
+    ]
+    return [_base("shield", "egress", plan.outside, "accept", *lines)]
