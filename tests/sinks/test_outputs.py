@@ -108,7 +108,8 @@ def test_a_further_pcap_is_opened_when_its_frames_come(tmp_path: Path) -> None:
     outputs = live()
     outputs.pcap(str(tmp_path / "first"))
     second = outputs.pcap(str(tmp_path / "second"))
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["first"]
+    outputs.pcap(str(tmp_path / "other"), "frames of the honeypot")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["first", "other"]
     second.begin(b"HEADER")
     second.put(records(0, 1), 1)
     assert outputs.close() == []

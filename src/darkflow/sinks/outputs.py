@@ -41,6 +41,7 @@ class Outputs:
         self._prompt = prompt
         self._say = say
         self._boxes: dict[str, list[Outbox]] = {"dropped_events": [], "dropped_pcap": []}
+        self._begun: set[str] = set()
         self._files: list[RotatingFile] = []
         self._streams: list[Stream] = []
         self._until_s: float | None = None
@@ -70,16 +71,17 @@ class Outputs:
 
         return self._box("dropped_events", self._target(name, text, Lines(), first=True))
 
-    def pcap(self, path: str) -> Box:
-        """Where pcap records go: a file or -."""
+    def pcap(self, path: str, what: str = "dark SYNs") -> Box:
+        """Where pcap records go: a file or -; `what` they are is for messages."""
         if self._buffer_bytes is None:
             return DirectFile(path, self._prompt)
         from darkflow.sinks.framing import Records
 
-        # The first is opened at the start of the run; further ones when packets come, by the
-        # thread that writes them.
-        first = not self._boxes["dropped_pcap"]
-        target = self._target(f"dark SYNs to {path}", path, Records(), first)
+        # The first of its kind is opened at the start of the run; further ones when packets come,
+        # by the thread that writes them.
+        first = what not in self._begun
+        self._begun.add(what)
+        target = self._target(f"{what} to {path}", path, Records(), first)
         return self._box("dropped_pcap", target)
 
     def _target(self, name: str, path: str, framing: Framing, first: bool) -> RotatingFile | Stream:
