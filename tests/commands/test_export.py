@@ -133,7 +133,8 @@ def test_what_is_no_moment_is_refused(text: str) -> None:
     [
         ("--store nowhere --format csv", "no store in nowhere", 2),
         ("--store store --format csv --since yesterday", "'yesterday' is not understood", 2),
-        ("--store store --format zeek --table stats", "has no connections", 2),
+        ("--store store --format zeek --table sessions", "holds no attempts", 2),
+        ("--store store --format zeek --table stats", "holds no attempts", 2),
         ("--store store --format csv -o no/where", "cannot write no/where: No such file", 2),
         ("--store store --format csv -o /dev/full", "No space left", 1),
         ("--store store --format excel", "invalid choice: 'excel'", 2),

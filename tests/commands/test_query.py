@@ -60,7 +60,7 @@ def test_tables_can_be_joined_and_days_compared(store: str) -> None:
     ("sql", "said"),
     [
         ("SELECT nothing FROM darkflows", 'unable to find column "nothing"'),
-        ("SELECT * FROM sessions", "relation 'sessions' was not found"),
+        ("SELECT * FROM visits", "relation 'visits' was not found"),
         ("SELEC 1", "sql parser error"),
         ("", ""),
         ("SELECT * FROM stats", "CSV format does not support nested data"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from darkflow.sinks.fields import FIELDS, as_markdown
+from darkflow.sinks.fields import ALL, FIELDS, TABLES, TIMES, as_markdown, columns_of
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 
@@ -19,4 +19,12 @@ def test_every_field_is_described_once() -> None:
     for field in FIELDS:
         assert field.meaning
         assert set(field.type.split(" or ")) <= {"string", "integer", "boolean", "object", "null"}
-        assert set(field.events) <= {"darkflow", "late_answer", "undecided"}
+        assert set(field.events) <= set(ALL)
+
+
+def test_every_event_has_a_table_with_its_time() -> None:
+    assert set(TABLES.values()) == set(ALL)
+    for table in TABLES:
+        names = [column.name for column in columns_of(table)]
+        assert len(names) == len(set(names))
+        assert set(TIMES[table]) <= set(names)

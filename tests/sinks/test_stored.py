@@ -11,7 +11,7 @@ import pytest
 
 from darkflow.sinks import stored
 from darkflow.sinks.delta import Table
-from darkflow.sinks.stored import between, documents, readable_times, scan
+from darkflow.sinks.stored import between, json_lines, readable_times, scan
 from judging import judge
 from sinks.test_columns import EXAMPLE, story
 from sinks.test_columns import Table as Kept
@@ -83,8 +83,8 @@ def test_documents_are_those_of_the_lines(tmp_path: Path, name: str) -> None:
     judge([path], [lines, kept], sizes=(4096, 4096))
     found: list[object] = []
     for table, rows in kept.columns.take().items():
-        text = documents(pl.DataFrame(rows).lazy(), table).collect().write_ndjson()
-        found += [json.loads(line) for line in text.splitlines()]
+        texts = json_lines(pl.DataFrame(rows).lazy(), table).collect()["line"]
+        found += [json.loads(line) for line in texts]
     order = ["darkflow", "late_answer", "undecided"]  # of the tables
     assert found == sorted(
         lines.documents, key=lambda d: order.index(d["event_type"].removesuffix("_end"))

@@ -9,8 +9,8 @@ import polars as pl
 
 from darkflow.commands.analyze import EXIT_INCOMPLETE, EXIT_OK, EXIT_USAGE, complain
 from darkflow.sinks import zeek
-from darkflow.sinks.fields import TABLES
-from darkflow.sinks.stored import between, documents, readable_times
+from darkflow.sinks.fields import ATTEMPTS, TABLES
+from darkflow.sinks.stored import LINE, between, json_lines, readable_times
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -70,8 +70,8 @@ def _rows(options: argparse.Namespace, now: datetime) -> list[pl.LazyFrame]:
     """What is asked for, as the format wants it, in pieces."""
     since = parse_moment(options.since, now) if options.since else None
     until = parse_moment(options.until, now) if options.until else None
-    if options.format == "zeek" and options.table not in TABLES:
-        raise ValueError(f"{options.table} has no connections: --format zeek cannot hold it")
+    if options.format == "zeek" and TABLES.get(options.table) not in ATTEMPTS:
+        raise ValueError(f"{options.table} holds no attempts: --format zeek cannot tell it")
     pieces = between(options.store, options.table, since, until)
     if options.format == "parquet":
         return [pl.concat(pieces)]
@@ -82,7 +82,7 @@ def _as(form: str, frame: pl.LazyFrame, table: str) -> pl.LazyFrame:
     if form == "zeek":
         return zeek.rows(frame)
     if form == "jsonl" and table in TABLES:
-        return documents(frame, table)
+        return json_lines(frame, table)
     if form == "csv":
         # A histogram does not fit into a field of CSV.
         frame = frame.select(~pl.selectors.list())
@@ -98,6 +98,8 @@ def _write(pieces: list[pl.LazyFrame], form: str, file: BinaryIO) -> None:
             piece.sink_parquet(file)
         elif form == "csv":
             piece.sink_csv(file, include_header=at == 0)
+        elif form == "jsonl" and piece.collect_schema().names() == [LINE]:
+            piece.sink_csv(file, include_header=False, quote_style="never")
         elif form == "jsonl":
             piece.sink_ndjson(file)
         else:

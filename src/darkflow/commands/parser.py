@@ -8,6 +8,7 @@ import sys
 
 from darkflow import __version__
 from darkflow.config import settings_of
+from darkflow.sinks.fields import TABLES
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -265,8 +266,7 @@ def _add_query(commands: argparse._SubParsersAction[Parser]) -> None:
     query = commands.add_parser(
         "query",
         help="ask a store in SQL",
-        description="Runs a SELECT over a store's tables: darkflows, late_answers, undecided and"
-        " stats.",
+        description=f"Runs a SELECT over a store's tables: {', '.join(TABLES)} and stats.",
         epilog=QUERY_EXAMPLES,
         formatter_class=HelpFormatter,
         allow_abbrev=False,
@@ -297,7 +297,7 @@ def _add_export(commands: argparse._SubParsersAction[Parser]) -> None:
     )
     export.add_argument(
         "--table",
-        choices=("darkflows", "late_answers", "undecided", "stats"),
+        choices=(*TABLES, "stats"),
         default="darkflows",
         help="which rows (default: darkflows)",
     )

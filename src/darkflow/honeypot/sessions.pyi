@@ -3,7 +3,7 @@ from darkflow.flow.batch import Frames
 Flow = tuple[bytes, int, bytes, int]
 
 class Session:
-    """One session: times in ns since 1970 (0: not yet), payload bytes and packets each way."""
+    """One session: times in ns since 1970 (0: not yet); packets, bytes of payload and of frames."""
 
     flow: Flow
     diverted_ns: int
@@ -16,6 +16,8 @@ class Session:
     resp_packets: int
     orig_bytes: int
     resp_bytes: int
+    orig_frame_bytes: int
+    resp_frame_bytes: int
     payload_total: int
     payload: bytes
     end: str

@@ -21,7 +21,7 @@ cdef enum:
     TCP = 6
 
 cdef class Session:
-    """One session: times in ns since 1970 (0: not yet), payload bytes and packets each way."""
+    """One session: times in ns since 1970 (0: not yet); packets, bytes of payload and of frames."""
 
     cdef readonly tuple flow
     cdef readonly int64_t diverted_ns
@@ -34,6 +34,8 @@ cdef class Session:
     cdef readonly uint64_t resp_packets
     cdef readonly uint64_t orig_bytes
     cdef readonly uint64_t resp_bytes
+    cdef readonly uint64_t orig_frame_bytes
+    cdef readonly uint64_t resp_frame_bytes
     cdef readonly uint64_t payload_total
     cdef readonly bytes payload
     cdef readonly str end
@@ -62,6 +64,7 @@ ctypedef struct seen_t:             # one TCP packet of a frame
     const uint8_t *payload
     uint32_t payload_bytes          # captured
     uint32_t told_bytes             # as the IP header tells
+    uint32_t frame_bytes            # of the whole frame
     uint8_t key[36]                 # orig, resp, ports
     uint8_t key_bytes
     uint8_t flags
@@ -107,6 +110,7 @@ cdef bint parse(const frame_t *f, const uint8_t *honeypot_mac, seen_t *seen) noe
             return False
         total = f.origlen
     seen.flags = d[at + 13]
+    seen.frame_bytes = f.origlen
     seen.told_bytes = total - at - tcp_bytes if total >= at + tcp_bytes else 0
     seen.payload = d + at + tcp_bytes
     seen.payload_bytes = 0
@@ -208,6 +212,7 @@ cdef class Tracker:
         if seen.from_orig:
             session.orig_packets += 1
             session.orig_bytes += seen.told_bytes
+            session.orig_frame_bytes += seen.frame_bytes
             if seen.flags & SYN and not session.isn_known:
                 session.isn_known = True
                 session.next_seq = seq + 1
@@ -221,6 +226,7 @@ cdef class Tracker:
         else:
             session.resp_packets += 1
             session.resp_bytes += seen.told_bytes
+            session.resp_frame_bytes += seen.frame_bytes
             if seen.flags & (SYN | ACK) == SYN | ACK and not session.syn_ack_ns:
                 session.syn_ack_ns = t_ns
                 session.resp_isn = seq

@@ -21,6 +21,7 @@ cdef class Rows:
     cdef column_t *columns
     cdef readonly size_t count
     cdef size_t capacity
+    cdef public size_t more         # as so many further rows these count, for their long texts
     cdef readonly int width
     cdef tuple _names, _formats
     cdef int room(self, size_t more) except -1 nogil

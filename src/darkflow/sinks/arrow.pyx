@@ -42,6 +42,9 @@ cdef extern from *:
         void (*release)(ArrowArray *) noexcept
         void *private_data
 
+cdef extern from "Python.h":
+    const char *PyUnicode_AsUTF8AndSize(object text, Py_ssize_t *size) except NULL
+
 cdef enum:
     ARROW_FLAG_NULLABLE = 2
     FIRST_ROWS = 1 << 10
@@ -65,7 +68,10 @@ cdef void *grown(void *old, size_t old_bytes, size_t new_bytes) except NULL nogi
 
 
 cdef int put_string(column_t *c, size_t row, const char *text) except -1 nogil:
-    cdef size_t size = strlen(text)
+    return put_text(c, row, text, strlen(text))
+
+
+cdef int put_text(column_t *c, size_t row, const char *text, size_t size) except -1 nogil:
     if c.used_bytes + size > INT32_MAX:
         with gil:
             raise MemoryError("more than 2 GiB of text in one batch of the store")
@@ -86,7 +92,10 @@ cdef void put_null(column_t *c, size_t row) noexcept nogil:
 
 
 cdef class Rows:
-    """Columns of (name, type); types: the keys of FORMATS. `count` rows are whole."""
+    """Columns of (name, type); types: the keys of FORMATS. `count` rows are whole.
+
+    more: as so many further rows these count, for their long texts; who adds them says so.
+    """
 
     def __cinit__(self, columns):
         self._names = tuple(name.encode() for name, _ in columns)
@@ -142,6 +151,44 @@ cdef class Rows:
                 )
         self.capacity = to
         return 0
+
+    def append(self, tuple values):
+        """One row from Python: a value or None for each column; numbers of days and us for times.
+
+        TypeError, ValueError or OverflowError, and no row, if they do not fit.
+        """
+        cdef list fitting = []
+        cdef column_t *c
+        cdef Py_ssize_t size
+        cdef const char *text
+        cdef int i
+        if len(values) != self.width:
+            raise ValueError(f"a row has {self.width} values, not {len(values)}")
+        for i in range(self.width):
+            value = values[i]
+            if value is not None and self.columns[i].type == TYPE_STRING:
+                PyUnicode_AsUTF8AndSize(value, &size)
+            elif value is not None:
+                if not isinstance(value, int):
+                    raise TypeError(f"{value!r} is no integer")
+                value = <int64_t>value          # OverflowError beyond 64 bits
+            fitting.append(value)
+        self.room(1)
+        for i in range(self.width):
+            c = &self.columns[i]
+            value = fitting[i]
+            if value is None:
+                put_null(c, self.count)
+            elif c.type == TYPE_STRING:
+                text = PyUnicode_AsUTF8AndSize(value, &size)
+                put_text(c, self.count, text, size)
+            elif c.type == TYPE_BOOLEAN:
+                put_boolean(c, self.count, <int64_t>value != 0)
+            elif c.type == TYPE_DAY:
+                put_day(c, self.count, <int32_t>value)
+            else:
+                put_integer(c, self.count, value)
+        self.count += 1
 
     def __arrow_c_schema__(self):
         """The columns' names and types."""

@@ -45,6 +45,7 @@ WRITER = WriterProperties(
     column_properties={
         **dict.fromkeys(("flow_id", "community_id", "isn", "ip_id"), _PLAIN),
         **dict.fromkeys(("timestamp", "t0_ns", "verdict_ns", "last_syn_ns"), _STEPS),
+        **dict.fromkeys(("diverted_ns", "last_ns", "ended_ns", "t_ns", "cut_ns"), _STEPS),
     },
 )
 # A file that is at least this large is left alone; smaller ones are put together.

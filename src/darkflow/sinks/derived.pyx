@@ -1,6 +1,6 @@
 """What lines and columns derive from an attempt: names, flow id, Community ID, options, text."""
 
-from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcmp, memcpy, memset, strlen
 from darkflow.flow.hashing cimport siphash
 from darkflow.flow.layout cimport (
@@ -187,3 +187,37 @@ cdef void community_id(const attempt_t *a, char *out) noexcept nogil:
             out[4 * i + j] = BASE64[three >> (18 - 6 * j) & 63]
     out[27] = c"="
     out[28] = 0
+
+
+def flow_ends(tuple flow, int64_t t0_ns):
+    """(flow id, Community ID, address and port of orig, of resp) as lines and columns have them.
+
+    flow: (orig_addr, orig_port, resp_addr, resp_port), addresses packed. t0_ns: its first SYN.
+    """
+    cdef bytes orig = flow[0]
+    cdef bytes resp = flow[2]
+    cdef uint16_t orig_port = flow[1]
+    cdef uint16_t resp_port = flow[3]
+    cdef int size = <int>len(orig)
+    cdef attempt_t a
+    cdef uint8_t *key
+    cdef char texts[3][ADDRESS_BYTES]
+    if size not in (4, 16) or len(resp) != size:
+        raise ValueError("a flow has two packed addresses of one family")
+    memset(&a, 0, sizeof(attempt_t))
+    a.t0_ns = t0_ns
+    a.family = 4 if size == 4 else 6
+    key = <uint8_t *>key_of(a.head, a.family)
+    memcpy(key, <const uint8_t *>orig, size)
+    memcpy(key + size, <const uint8_t *>resp, size)
+    key[2 * size] = orig_port >> 8
+    key[2 * size + 1] = orig_port & 255
+    key[2 * size + 2] = resp_port >> 8
+    key[2 * size + 3] = resp_port & 255
+    community_id(&a, texts[0])
+    address(texts[1], key, a.family)
+    address(texts[2], key + size, a.family)
+    return (
+        flow_id(&a), texts[0].decode("ascii"), texts[1].decode("ascii"), orig_port,
+        texts[2].decode("ascii"), resp_port,
+    )

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-ALL = ("darkflow", "late_answer", "undecided")
+# Events of attempts, which the engine tells; and what the honeypot tells of diverted flows.
+ATTEMPTS = ("darkflow", "late_answer", "undecided")
+DIVERTED = ("session", "cut", "cut_trace")
+ALL = (*ATTEMPTS, *DIVERTED)
+SESSION, CUT, TRACE = ("session",), ("cut",), ("cut_trace",)
 
 
 @dataclass(frozen=True)
@@ -15,26 +19,45 @@ class Field:
     type: str
     unit: str
     meaning: str
-    events: tuple[str, ...] = ALL
+    events: tuple[str, ...] = ATTEMPTS
 
+
+# What a service of the honeypot may tell of a session, by Suricata's names: objects of the lines,
+# there as far as the service has told them, beside others of its own. The store has columns for
+# these, so that SQL can ask for them; all that was told is in its column `fields`.
+REPORTED: tuple[Field, ...] = (
+    Field("http.http_method", "string", "", "of the first request", SESSION),
+    Field("http.hostname", "string", "", "its Host header", SESSION),
+    Field("http.url", "string", "", "its target", SESSION),
+    Field("http.http_user_agent", "string", "", "its User-Agent header", SESSION),
+    Field("tls.sni", "string", "", "server name of the ClientHello", SESSION),
+    Field("tls.version", "string", "", "highest version that it offers", SESSION),
+    Field("tls.ja3.hash", "string", "", "JA3 of the ClientHello", SESSION),
+    Field("tls.ja4", "string", "", "JA4 of the ClientHello", SESSION),
+    Field("ssh.client.software_version", "string", "", "of the client's banner", SESSION),
+    Field("ssh.client.hassh.hash", "string", "", "HASSH of its key exchange", SESSION),
+)  # fmt: skip
 
 FIELDS: tuple[Field, ...] = (
-    Field("timestamp", "string", "RFC 3339, UTC", "first SYN of the flow, or time of the late"
-          " answer; as many digits as the capture tells"),
+    Field("timestamp", "string", "RFC 3339, UTC", "first SYN of the flow, time of the late answer,"
+          " beginning of the session, or time of the cut; as many digits as the capture tells",
+          ALL),
     Field("event_type", "string", "", "`darkflow`: a flow that nobody answered within the hold"
           " time; `darkflow_end`: its final counts, where its line was written at the verdict;"
           " `late_answer`: an answer that came after the hold time; `undecided`: a flow that nobody"
-          " had answered when the capture or the sensor ended, before the hold time was over"),
+          " had answered when the capture or the sensor ended, before the hold time was over;"
+          " `session`: what passed between a client and the honeypot; `cut`: a flow was taken from"
+          " the honeypot; `cut_trace`: what followed a late SYN+ACK that cut a flow", ALL),
     Field("flow_id", "integer", "", "the same for all events of one flow; from its addresses,"
-          " ports and first SYN, so every sensor gives the same"),
-    Field("community_id", "string", "", "Community ID, version 1, seed 0"),
-    Field("src_ip", "string", "", "who sent the SYN (orig)"),
-    Field("src_port", "integer", "", "TCP port of orig"),
-    Field("dest_ip", "string", "", "who did not answer (resp)"),
-    Field("dest_port", "integer", "", "TCP port of resp"),
-    Field("proto", "string", "", "`TCP`"),
+          " ports and first SYN, so every sensor gives the same", ALL),
+    Field("community_id", "string", "", "Community ID, version 1, seed 0", ALL),
+    Field("src_ip", "string", "", "who sent the SYN (orig)", ALL),
+    Field("src_port", "integer", "", "TCP port of orig", ALL),
+    Field("dest_ip", "string", "", "who did not answer (resp)", ALL),
+    Field("dest_port", "integer", "", "TCP port of resp", ALL),
+    Field("proto", "string", "", "`TCP`", ALL),
     Field("direction", "string", "", "by `--networks`: `inbound`, `outbound`, `internal` or"
-          " `transit`"),
+          " `transit`", ALL),
     Field("conn_state", "string", "", "Zeek's: `S0` for a flow without an answer; of a late"
           " answer `S1` (SYN+ACK) or `REJ` (RST)"),
     Field("history", "string", "", "Zeek's: `S`, `SD` with payload in the SYN; then `h` or `r` for"
@@ -69,15 +92,87 @@ FIELDS: tuple[Field, ...] = (
           ("late_answer",)),
     Field("undecided.held_ns", "integer", "ns", "from the first SYN to the end of the capture or"
           " of the sensor: so long nobody answered", ("undecided",)),
+    Field("app_proto", "string or null", "", "what the client spoke, as its service tells: `http`,"
+          " `ssh`, `tls` ...", SESSION),
+    Field("flow.pkts_toserver", "integer", "packets", "from the client", SESSION),
+    Field("flow.pkts_toclient", "integer", "packets", "from the honeypot", SESSION),
+    Field("flow.bytes_toserver", "integer", "bytes", "from the client, whole frames", SESSION),
+    Field("flow.bytes_toclient", "integer", "bytes", "from the honeypot, whole frames", SESSION),
+    Field("session.t0_ns", "integer", "ns since 1970", "first SYN of the dark flow", SESSION),
+    Field("session.diverted_ns", "integer", "ns since 1970", "beginning: the flow was diverted; of"
+          " a further session of the flow, its SYN", SESSION),
+    Field("session.syn_ack_ns", "integer or null", "ns since 1970", "the honeypot's SYN+ACK; null"
+          " if there was none", SESSION),
+    Field("session.handshake", "boolean", "", "the client completed the handshake", SESSION),
+    Field("session.handshake_ns", "integer or null", "ns since 1970", "when it did", SESSION),
+    Field("session.last_ns", "integer", "ns since 1970", "last packet, either way", SESSION),
+    Field("session.ended_ns", "integer", "ns since 1970", "end", SESSION),
+    Field("session.end_reason", "string", "", "how it ended: `fin` (both sides), `rst_orig` (by the"
+          " client), `rst_resp` (by the honeypot), `idle`, `late_answer` (cut by it), `command`,"
+          " `allowed` (by the allow list), `limit`, `stopped` (Darkflow ended)", SESSION),
+    Field("session.cut_latency_ns", "integer or null", "ns", "from the late answer to the cut, by"
+          " packet times; null if no late answer cut it", SESSION),
+    Field("session.service", "string or null", "", "who answered: `responder`, or the name of a"
+          " service of yours", SESSION),
+    Field("session.payload_toserver", "integer", "bytes", "payload from the client, what was sent"
+          " twice included", SESSION),
+    Field("session.payload_toclient", "integer", "bytes", "payload from the honeypot, likewise",
+          SESSION),
+    Field("session.payload_total", "integer", "bytes", "payload from the client that came in"
+          " order", SESSION),
+    Field("session.payload_bytes", "integer", "bytes", "so much of its beginning is kept", SESSION),
+    Field("session.payload_sha256", "string or null", "", "SHA-256 of what is kept; null if that"
+          " is nothing", SESSION),
+    Field("session.payload", "string", "base64", "what is kept", SESSION),
+    Field("session.payload_printable", "string", "", "the same, bytes that are not printable ASCII"
+          " as `.`", SESSION),
+    Field("session.decrypted", "string or null", "base64", "what the client said first inside TLS,"
+          " where its service ended that", SESSION),
+    Field("session.decrypted_printable", "string or null", "", "the same, printable", SESSION),
+    Field("session.login_user", "string or null", "", "user of the first login that it tried, as"
+          " its service tells", SESSION),
+    Field("session.login_password", "string or null", "", "password of that", SESSION),
+    Field("cut.t0_ns", "integer", "ns since 1970", "first SYN of the dark flow", CUT),
+    Field("cut.t_ns", "integer", "ns since 1970", "when it was cut", CUT),
+    Field("cut.cut_by", "string", "", "`kernel` (in the path of the late answer's own packet),"
+          " `engine` (it saw the late answer first), `command` (`darkflow cut`) or `allow_list`",
+          CUT),
+    Field("cut.answer", "string or null", "", "the late answer: `syn_ack` or `rst`; null if none"
+          " was the reason", CUT),
+    Field("cut.answered_ns", "integer or null", "ns since 1970", "when it came", CUT),
+    Field("cut.latency_ns", "integer or null", "ns", "from then to the cut", CUT),
+    Field("cut_trace.t0_ns", "integer", "ns since 1970", "first SYN of the dark flow", TRACE),
+    Field("cut_trace.cut_ns", "integer", "ns since 1970", "when it was cut", TRACE),
+    Field("cut_trace.trace", "string", "", "what came first within 60 s of the cut:"
+          " `rst_by_client`, `rst_by_server`, `fin`, or `silence`", TRACE),
+    Field("cut_trace.t_ns", "integer", "ns since 1970", "when it came; of `silence`, when the 60 s"
+          " were over", TRACE),
+    *REPORTED,
 )  # fmt: skip
 
 
 # The store's tables of events, and the event type whose fields each has.
-TABLES = {"darkflows": "darkflow", "late_answers": "late_answer", "undecided": "undecided"}
+TABLES = {
+    "darkflows": "darkflow",
+    "late_answers": "late_answer",
+    "undecided": "undecided",
+    "sessions": "session",
+    "cuts": "cut",
+    "cut_traces": "cut_trace",
+}
+# The columns whose sum is the time of an event, in ns.
+TIMES = {
+    "darkflows": ("t0_ns",),
+    "late_answers": ("t0_ns", "delay_ns"),
+    "undecided": ("t0_ns",),
+    "sessions": ("diverted_ns",),
+    "cuts": ("t_ns",),
+    "cut_traces": ("t_ns",),
+}
 
 
 # Objects that only group fields: their names are not in those of the store's columns.
-GROUPS = ("darkflow", "late_answer", "undecided")
+GROUPS = ("darkflow", "late_answer", "undecided", "flow", "session", "cut", "cut_trace")
 
 
 @dataclass(frozen=True)
@@ -91,6 +186,8 @@ class Column:
 
 # What the lines do not need: how many of the time's decimals are known, and the partition.
 STORE_COLUMNS = (Column("timestamp_digits", "integer", ""), Column("day", "date", ""))
+# What a session's service has told, whole: JSON text, its objects being those of the line.
+TOLD = Column("fields", "string", "")
 
 
 def columns_of(table: str) -> tuple[Column, ...]:
@@ -101,10 +198,13 @@ def columns_of(table: str) -> tuple[Column, ...]:
             name = field.name
             for group in GROUPS:
                 name = name.removeprefix(f"{group}.")
+            name = name.replace("http.http_", "http_")
             kind = field.type.removesuffix(" or null")
             if field.name == "timestamp":
                 kind = "timestamp"
             columns.append(Column(name.replace(".", "_"), kind, field.name))
+    if table == "sessions":
+        columns.append(TOLD)
     return (*columns, *STORE_COLUMNS)
 
 

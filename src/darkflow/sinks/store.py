@@ -24,6 +24,7 @@ from darkflow.sinks.arrow import Rows
 from darkflow.sinks.columns import Columns
 from darkflow.sinks.delta import TABLES, Table, stats_rows
 from darkflow.sinks.housekeeping import Housekeeping
+from darkflow.sinks.store_rows import StoreRows
 
 FLUSH_ROWS = 100_000
 RETRY_S = 2.0
@@ -61,6 +62,7 @@ class _Batch:
     rows: Any
     count: int
     number: int
+    more: int = 0  # Rows.more
 
 
 class StoreSink:
@@ -133,10 +135,11 @@ class Store:
             self.housekeeping = Housekeeping(path, limits.days, limits.size_bytes)
         except Exception as error:
             raise OSError(0, reason(error), folder) from error
-        self._sinks: list[StoreSink] = []
+        self._sinks: list[StoreSink | StoreRows] = []
         self._own = self.sink(columns) if columns is not None else None
         self._batches: deque[_Batch] = deque()
-        self._waiting = 0  # rows that were accepted and are not yet on disk
+        # Rows that were accepted and are not yet on disk, and what counts as more of them.
+        self._waiting = self._more = 0
         self._number = 0
         self._commits = 0
         self._flush_now = self._closing = self._closed = False
@@ -152,6 +155,12 @@ class Store:
     def sink(self, columns: Columns) -> StoreSink:
         """A sink for one more loop; the store is closed by its owner, after all loops."""
         made = StoreSink(self, columns)
+        self._sinks = [*self._sinks, made]
+        return made
+
+    def rows(self) -> StoreRows:
+        """A way in for single rows of any table, from any thread."""
+        made = StoreRows(self, FLUSH_ROWS)
         self._sinks = [*self._sinks, made]
         return made
 
@@ -179,16 +188,20 @@ class Store:
             "store_written_timestamp_ns": self.written_ns,
         }
 
-    def reserve(self, more: int) -> bool:
-        """Whether so many more rows may wait; if not, they are counted as dropped."""
+    def reserve(self, more: int, long: int = 0) -> bool:
+        """Whether so many more rows may wait; if not, they are counted as dropped.
+
+        long: as so many further rows their texts count.
+        """
         with self._changed:
-            while self._full(more) and self._patient and not self.trouble:
+            while self._full(more + long) and self._patient and not self.trouble:
                 self._flush_now = True
                 self._changed.notify_all()
                 self._changed.wait()
-            accepted = not self._full(more) and not self._closing
+            accepted = not self._full(more + long) and not self._closing
             if accepted:
                 self._waiting += more
+                self._more += long
             else:
                 self.dropped += more
         return accepted
@@ -221,7 +234,7 @@ class Store:
         for thread in self._threads:
             thread.join(None if end_s is None else max(0, end_s - time.monotonic()))
         with self._changed:
-            lost, self._waiting = self._waiting, 0
+            lost, self._waiting, self._more = self._waiting, 0, 0
             self.dropped += lost
             self._batches.clear()
             if lost and not self.trouble:
@@ -239,7 +252,7 @@ class Store:
         self._tidy.set()
 
     def _full(self, more: int) -> bool:
-        return self._waiting > 0 and self._waiting + more > self._limits.rows
+        return self._waiting > 0 and self._waiting + self._more + more > self._limits.rows
 
     def _flush(self) -> None:
         """Put the rows of all sinks in line: a commit for each table, more if there are many."""
@@ -254,11 +267,11 @@ class Store:
                     group = [rest.pop()]
                     while rest and sum(map(len, group)) < FLUSH_ROWS:
                         group.append(rest.pop())
-                    self._enqueue(table, group, sum(map(len, group)))
+                    self._enqueue(table, group, sum(map(len, group)), sum(r.more for r in group))
 
-    def _enqueue(self, table: str, rows: Any, count: int) -> None:
+    def _enqueue(self, table: str, rows: Any, count: int, more: int = 0) -> None:
         self._number += 1
-        self._batches.append(_Batch(table, rows, count, self._number))
+        self._batches.append(_Batch(table, rows, count, self._number, more))
         self._changed.notify_all()
 
     def _write_on(self) -> None:
@@ -284,7 +297,7 @@ class Store:
     def _try(self, batch: _Batch) -> bool:
         """Whether the batch is on disk now; after a failure some time has passed."""
         try:
-            self._need_room(batch.count)
+            self._need_room(batch.count + batch.more)
             self._tables[batch.table].append(batch.rows, batch.number)
         except BaseException as error:  # a panic below is no Exception; nothing may end this thread
             self._failed(reason(error))
@@ -298,6 +311,7 @@ class Store:
                 return True
             self._batches.popleft()
             self._waiting -= batch.count
+            self._more -= batch.more
             recovered, self.trouble = self.trouble, ""
             self._changed.notify_all()
         if recovered:

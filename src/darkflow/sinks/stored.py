@@ -9,10 +9,11 @@ import polars as pl
 from deltalake import DeltaTable
 
 from darkflow.sinks.delta import TABLES, Upkeep
-from darkflow.sinks.fields import FIELDS, GROUPS, columns_of
-from darkflow.sinks.fields import TABLES as EVENT_TABLES
+from darkflow.sinks.fields import FIELDS, GROUPS, REPORTED, TIMES, TOLD, columns_of
 
 PIECE_ROWS = 500_000
+# The only column of rows that are JSON lines already.
+LINE = "line"
 
 
 def scan(store: str) -> dict[str, pl.LazyFrame]:
@@ -63,7 +64,7 @@ def _cuts(files: pl.DataFrame) -> list[tuple[datetime | None, datetime | None]]:
 
 def rfc3339(table: str) -> pl.Expr:
     """The time of an event with as many decimals as its capture told."""
-    t_ns = pl.col("t0_ns") + (pl.col("delay_ns") if table == "late_answers" else 0)
+    t_ns = pl.sum_horizontal([pl.col(name) for name in TIMES[table]])
     second = (t_ns // 1_000_000_000 * 1_000_000).cast(pl.Datetime("us"))
     nanoseconds = (t_ns % 1_000_000_000).cast(pl.String).str.zfill(9)
     digits = pl.col("timestamp_digits")
@@ -73,25 +74,33 @@ def rfc3339(table: str) -> pl.Expr:
     return second.dt.to_string("%Y-%m-%dT%H:%M:%S") + decimals + "Z"
 
 
-def documents(frame: pl.LazyFrame, table: str) -> pl.LazyFrame:
-    """Rows of a table of events with the fields of their JSON lines, objects included."""
-    columns = {column.field: column for column in columns_of(table) if column.field}
+def _document(table: str) -> list[pl.Expr]:
+    """What the columns of a table of events say in its JSON lines, objects included."""
+    columns = {column.field: column.name for column in columns_of(table) if column.field}
     top: list[pl.Expr] = []
     objects: dict[str, list[pl.Expr]] = {name: [] for name in (*GROUPS, "darkflow.icmp")}
     for field in FIELDS:
-        parent, _, leaf = field.name.rpartition(".")
-        if field.name == "darkflow.icmp":
-            continue
-        if field.name in columns:
-            value = pl.col(columns[field.name].name)
+        if field.name in columns and field not in REPORTED:
+            parent, _, leaf = field.name.rpartition(".")
+            value = pl.col(columns[field.name])
             (objects[parent] if parent else top).append(value.alias(leaf))
     top[0] = rfc3339(table).alias("timestamp")
-    icmp = pl.when(pl.col("icmp_type").is_not_null()).then(pl.struct(objects["darkflow.icmp"]))
-    top.append(pl.struct(*objects["darkflow"], icmp.alias("icmp")).alias("darkflow"))
-    own = EVENT_TABLES[table]
-    if own != "darkflow":
-        top.append(pl.struct(objects[own]).alias(own))
-    return frame.select(top)
+    inner = objects.pop("darkflow.icmp")
+    if inner:
+        icmp = pl.when(pl.col("icmp_type").is_not_null()).then(pl.struct(inner))
+        objects["darkflow"].append(icmp.alias("icmp"))
+    return top + [pl.struct(parts).alias(name) for name, parts in objects.items() if parts]
+
+
+def json_lines(frame: pl.LazyFrame, table: str) -> pl.LazyFrame:
+    """Rows of a table of events as one column of texts: their JSON lines."""
+    line = pl.struct(_document(table)).struct.json_encode()
+    if table == "sessions":
+        # What a session's service told is JSON already; its objects join those of the line.
+        told = pl.col(TOLD.name)
+        joined = line.str.head(-1) + "," + told.str.slice(1)
+        line = pl.when(told.is_null()).then(line).otherwise(joined)
+    return frame.select(line.alias(LINE))
 
 
 def readable_times(frame: pl.LazyFrame) -> pl.LazyFrame:
