@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from darkflow.commands.parser import HelpFormatter, build_parser, commands_of, terminal_columns
+from darkflow.commands.parser import (
+    TABLES,
+    HelpFormatter,
+    build_parser,
+    commands_of,
+    terminal_columns,
+)
 
 
 def test_commands_are_found_by_name() -> None:
@@ -12,6 +18,12 @@ def test_commands_are_found_by_name() -> None:
     assert {"analyze", "sensor", "query", "export", "fields", "lab"} <= found.keys()
     assert found["sensor"].prog == "darkflow sensor"
     assert commands_of(found["sensor"]) == {}
+
+
+def test_the_tables_are_those_of_the_store() -> None:
+    from darkflow.sinks.delta import TABLES as OF_THE_STORE
+
+    assert TABLES == OF_THE_STORE
 
 
 def test_options_are_not_abbreviated(capsys: pytest.CaptureFixture[str]) -> None:

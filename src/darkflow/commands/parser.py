@@ -8,13 +8,14 @@ import sys
 
 from darkflow import __version__
 from darkflow.config import settings_of
-from darkflow.sinks.fields import TABLES
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import NoReturn
 
 EXIT_USAGE = 2
+# Of a store, as sinks/delta.py has them, which takes too long to import for this.
+TABLES = ("darkflows", "late_answers", "undecided", "sessions", "cuts", "cut_traces", "stats")
 
 EXAMPLES = """\
 examples:
@@ -266,7 +267,7 @@ def _add_query(commands: argparse._SubParsersAction[Parser]) -> None:
     query = commands.add_parser(
         "query",
         help="ask a store in SQL",
-        description=f"Runs a SELECT over a store's tables: {', '.join(TABLES)} and stats.",
+        description=f"Runs a SELECT over a store's tables: {', '.join(TABLES[:-1])} and {TABLES[-1]}.",
         epilog=QUERY_EXAMPLES,
         formatter_class=HelpFormatter,
         allow_abbrev=False,
@@ -297,7 +298,7 @@ def _add_export(commands: argparse._SubParsersAction[Parser]) -> None:
     )
     export.add_argument(
         "--table",
-        choices=(*TABLES, "stats"),
+        choices=TABLES,
         default="darkflows",
         help="which rows (default: darkflows)",
     )
