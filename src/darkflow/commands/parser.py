@@ -267,7 +267,7 @@ def _add_query(commands: argparse._SubParsersAction[Parser]) -> None:
     query = commands.add_parser(
         "query",
         help="ask a store in SQL",
-        description=f"Runs a SELECT over a store's tables: {', '.join(TABLES[:-1])} and {TABLES[-1]}.",
+        description=f"Runs a SELECT over a store's tables: {', '.join(TABLES)}.",
         epilog=QUERY_EXAMPLES,
         formatter_class=HelpFormatter,
         allow_abbrev=False,
