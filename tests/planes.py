@@ -29,12 +29,14 @@ from darkflow.divert.plan import Plan
 from darkflow.divert.replay import checksum
 from darkflow.lab.namespaces import entered
 
-SYN, RST, PSH, ACK = 0x02, 0x04, 0x08, 0x10
+FIN, SYN, RST, PSH, ACK = 0x01, 0x02, 0x04, 0x08, 0x10
 ROUTER, BRIDGE, MIRROR = "router", "bridge", "mirror"
 NETWORKS = ("203.0.113.0/24", "2001:db8:b::/64")
 CLIENT = {4: "198.51.100.2", 6: "2001:db8:a::2"}
 LIVE = {4: "203.0.113.10", 6: "2001:db8:b::10"}
 ABSENT = {4: "203.0.113.77", 6: "2001:db8:b::77"}
+# Nobody has it, so that no kernel answers what is said to it.
+NOBODY = {4: "198.51.100.99", 6: "2001:db8:a::99"}
 HP0_MAC, HP1_MAC = "02:00:00:00:03:01", "02:00:00:00:03:02"
 MACS = {"o0": "02:00:00:00:01:02", "outside": "02:00:00:00:01:01",
         "i0": "02:00:00:00:02:02", "inside": "02:00:00:00:02:01",
@@ -215,6 +217,11 @@ class Stand:
         """A packet of the inside network on its way to the client."""
         to = MACS["o0"] if self.kind == BRIDGE else MACS["inside"]
         self.send("in", "i0", frame(packet, to, MACS["i0"]))
+
+    def ask(self, packet: bytes) -> None:
+        """A packet of the client on its way in."""
+        to = MACS["i0"] if self.kind == BRIDGE else MACS["outside"]
+        self.send("out", "o0", frame(packet, to, MACS["o0"]))
 
     def listening(self, role: str, word: bytes, port: int = 80) -> Server:
         """A server inside, for all addresses of both families."""

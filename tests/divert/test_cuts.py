@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from darkflow.divert.cuts import (
+    ENDS,
     LOGGED_BYTES,
     PAYLOAD,
     SEQUENCE,
@@ -19,17 +20,21 @@ from darkflow.divert.cuts import (
     Cuts,
     cut_of,
 )
+from darkflow.divert.dispatcher import Flow
 from darkflow.divert.netlink import attribute, attributes
 from planes import (
     ABSENT,
     ACK,
+    FIN,
     MACS,
+    NOBODY,
     RST,
     SYN,
     Stand,
     flow_of,
     frame,
     ip_packet,
+    packed,
     tcp_packet,
     turned,
     until,
@@ -105,7 +110,8 @@ def test_cuts_of_real_packets(plane: Stand, version: int) -> None:
         found: list[Cut] = []
 
         def told() -> bool:
-            found.extend(cuts.read())
+            # The client's kernel resets what it did not ask for: that is no cut.
+            found.extend(cut for cut in cuts.read() if cut.by not in ENDS)
             return len(found) >= len(kinds)
 
         until(told)
@@ -119,10 +125,59 @@ def test_cuts_of_real_packets(plane: Stand, version: int) -> None:
         assert (cuts.lost, cuts.unreadable) == (0, 0)
         # What cuts nothing is not logged: no flow, not an answer to a SYN, cut already.
         plane.answer(tcp_packet(turned(flow_of(version, 4999)), RST, 9, 8))
-        plane.answer(tcp_packet(turned(flows[0]), RST, 9, 8))
+        plane.answer(tcp_packet(turned(flows[1]), RST, 9, 8))
         assert not select.select([cuts], [], [], 0.2)[0]
     finally:
         cuts.close()
+
+
+class Ends:
+    """What is told in a group after a late SYN+ACK has cut flows."""
+
+    def __init__(self, plane: Stand, group: int, flows: list[Flow]) -> None:
+        table = plane.nft(group=group)
+        with plane.at(plane.where):
+            self.cuts = Cuts(group)
+        self.found: list[Cut] = []
+        table.add(flows)
+        for flow in flows:
+            plane.answer(tcp_packet(turned(flow), SYN | ACK, 9, 8))
+
+    def heard(self, count: int) -> bool:
+        """Whether so many ends have been told."""
+        self.found += [cut for cut in self.cuts.read() if cut.by in ENDS]
+        return len(self.found) >= count
+
+    def told(self, count: int) -> list[tuple[Flow, str]]:
+        """They, and no more."""
+        try:
+            until(lambda: self.heard(count))
+            time.sleep(0.2)
+            self.heard(count + 1)
+        finally:
+            self.cuts.close()
+        return [(cut.flow, cut.by) for cut in self.found]
+
+
+def test_the_first_end_after_a_late_syn_ack_is_told(router: Stand, version: int) -> None:
+    sent = [(RST, True), (RST | ACK, False), (FIN | ACK, True), (FIN | ACK, False)]
+    nobody = packed(NOBODY[version])
+    flows: list[Flow] = [(nobody, *flow_of(version, 4200 + n)[1:]) for n in range(len(sent))]
+    ends = Ends(router, 44, flows)
+    for flow, (flags, from_client) in zip(flows, sent, strict=True):
+        # Data ends nothing; the second end is not the first.
+        for one in (ACK, flags, RST):
+            if from_client:
+                router.ask(tcp_packet(flow, one, 9, 8))
+            else:
+                router.answer(tcp_packet(turned(flow), one, 9, 8))
+    kinds = ["rst_by_client", "rst_by_server", "fin", "fin"]
+    assert ends.told(4) == list(zip(flows, kinds, strict=True))
+
+
+def test_a_client_resets_what_it_did_not_ask_for(plane: Stand, version: int) -> None:
+    flows = [flow_of(version, 4300 + n) for n in range(3)]
+    assert Ends(plane, 45, flows).told(3) == [(flow, "rst_by_client") for flow in flows]
 
 
 def test_a_full_buffer_is_counted(router: Stand) -> None:

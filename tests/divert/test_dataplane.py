@@ -14,6 +14,7 @@ from planes import (
     LIVE,
     MACS,
     MIRROR,
+    NOBODY,
     PSH,
     RST,
     SYN,
@@ -30,8 +31,6 @@ from planes import (
 MS = 1_000_000
 LATE = [SYN | ACK, RST, RST | ACK]
 NAMES = ["syn_ack", "rst", "rst_ack"]
-# Nobody has it, so that no kernel answers what the honeypot says to it.
-NOBODY = {4: "198.51.100.99", 6: "2001:db8:a::99"}
 
 
 def said(sock: socket.socket, data: bytes) -> bytes:

@@ -14,15 +14,19 @@ from typing import NamedTuple
 from darkflow.divert import netlink
 from darkflow.divert.dispatcher import Flow
 from darkflow.divert.netlink import attribute, attributes
+from darkflow.divert.ruleset import BY_CLIENT
 
 SYN_ACK, RST = "syn_ack", "rst"
+# What follows a late SYN+ACK, first of all; the fourth, silence, tells nothing.
+RST_BY_CLIENT, RST_BY_SERVER, FIN = "rst_by_client", "rst_by_server", "fin"
+ENDS = (RST_BY_CLIENT, RST_BY_SERVER, FIN)
 
 # linux/netfilter/nfnetlink_log.h
 _NFLOG = 4 << 8
 PACKET, CONFIGURE = _NFLOG, _NFLOG | 1
 CONFIG_COMMAND, CONFIG_MODE, CONFIG_FLAGS = 1, 2, 6
 BIND, COPY_PACKET, WITH_SEQUENCE = 1, 2, 1
-TIMESTAMP, PAYLOAD, SEQUENCE = 3, 9, 12
+TIMESTAMP, PAYLOAD, PREFIX, SEQUENCE = 3, 9, 10, 12
 LOGGED_BYTES = 128
 
 TCP, RST_BIT = 6, 4
@@ -32,7 +36,10 @@ MOST_EXTENSIONS = 8
 
 
 class Cut(NamedTuple):
-    """A flow that the kernel has cut: when the packet that did it came in, and what it was."""
+    """A flow that the kernel has cut: when the packet that did it came in, and what it was.
+
+    Or, with `by` one of ENDS, the first end of a flow that a late SYN+ACK has cut.
+    """
 
     flow: Flow
     t_ns: int
@@ -55,6 +62,14 @@ def cut_of(packet: bytes) -> tuple[Flow, str] | None:
     source_port, target_port = struct.unpack_from("!HH", packet, at)
     # The client is whom the answer is sent to.
     return (target, target_port, source, source_port), RST if packet[at + 13] & RST_BIT else SYN_ACK
+
+
+def _end_of(flow: Flow, flag: str, sender: bytes) -> tuple[Flow, str]:
+    """The flow as the client began it, and what has ended it."""
+    if sender == BY_CLIENT.encode():
+        flow = (*flow[2:], *flow[:2])
+        return flow, RST_BY_CLIENT if flag == RST else FIN
+    return flow, RST_BY_SERVER if flag == RST else FIN
 
 
 def _tcp_at(packet: bytes) -> int:
@@ -138,6 +153,9 @@ class Cuts:
                 self.lost += (number - self._next) & 0xFFFFFFFF
             self._next = (number + 1) & 0xFFFFFFFF
         cut = cut_of(told.get(PAYLOAD, b""))
+        sender = told.get(PREFIX, b"").rstrip(b"\0")
+        if sender and cut is not None:
+            cut = _end_of(*cut, sender)
         if cut is None:
             self.unreadable += 1
             return

@@ -33,12 +33,16 @@ PRIORITY = -10
 GC_NS = 10 * SECOND_NS
 # A packet that was on its way when its flow was cut must find it cut: microseconds would do.
 CUT_NS, MOST_CUT = SECOND_NS, 1 << 18
+# What follows a late SYN+ACK is of interest for so long: the paper's Table 1.
+TRACE_NS = 60 * SECOND_NS
 # The mirror shows the honeypot's answer again within this time.
 ECHO_NS, MOST_ECHOES = SECOND_NS, 1 << 18
 # Beyond T a held SYN is shielded until its flow is diverted or is not.
 SHIELD_MORE_NS = SECOND_NS
 # Of a cut's packet NFLOG carries the headers.
 LOGGED_BYTES = 128
+# What NFLOG says of an end that is traced: who has sent it.
+BY_CLIENT, BY_SERVER = "client", "server"
 
 
 @dataclass(frozen=True)
@@ -101,7 +105,7 @@ def render(plan: Plan) -> str:
     """The whole ruleset, which replaces one that is there already, for `nft -f`."""
     parts = [*_sets(plan), _counters(), _outside(plan), *_inside(plan)]
     for family in _FAMILIES:
-        parts += [_watch(plan, family), *_syn(plan, family)]
+        parts += [*_trace(plan, family), _watch(plan, family), *_syn(plan, family)]
         parts += [_answer(plan, family), _divert(plan, family)]
     parts += [*_honeypot(plan), *_shield(plan)]
     return (
@@ -149,6 +153,8 @@ def _sets(plan: Plan) -> list[str]:
         flow = f"type {family.address} . inet_service . {family.address} . inet_service"
         parts.append(_set(FLOWS + digit, flow, idle_ns, plan.flows, GC_NS))
         parts.append(_set(CUT + digit, flow, min(CUT_NS, plan.hold_ns), MOST_CUT))
+        if plan.mode != "sensor":
+            parts.append(_set(f"traced{digit}", flow, TRACE_NS, MOST_CUT))
         if plan.established_wins:
             parts.append(_set(f"served{digit}", flow, idle_ns, plan.flows, GC_NS))
         if plan.mode == "mirror":
@@ -181,8 +187,31 @@ def _inside(plan: Plan) -> list[str]:
     if plan.inside is None:
         return []
     parts = [_base("inside", "ingress", plan.inside, "accept", _by_family("inside"))]
-    parts += [_block(f"chain inside{family.digit}", _answers(family)) for family in _FAMILIES]
+    parts += [
+        _block(f"chain inside{family.digit}", _ends(plan, family), _answers(family))
+        for family in _FAMILIES
+    ]
     return parts
+
+
+def _ends(plan: Plan, family: _Family) -> str:
+    """Only these packets end what a late answer has begun."""
+    if plan.mode == "sensor":
+        return ""
+    return f"tcp flags & (fin | rst) != 0 jump trace{family.digit}"
+
+
+def _trace(plan: Plan, family: _Family) -> list[str]:
+    """The first end that follows a late SYN+ACK is told, with who has sent it."""
+    if plan.mode == "sensor":
+        return []
+    digit = family.digit
+    lines = [
+        f'{way} @traced{digit} delete @traced{digit} {{ {way} }} log prefix "{who}"'
+        f" group {plan.group} snaplen {LOGGED_BYTES} queue-threshold 1"
+        for way, who in ((family.there, BY_CLIENT), (family.back, BY_SERVER))
+    ]
+    return [_block(f"chain trace{digit}", *lines)]
 
 
 def _flags(cases: dict[str, str]) -> str:
@@ -208,6 +237,7 @@ def _watch(plan: Plan, family: _Family) -> str:
         cases["syn"] = f"jump syn{digit}"
     return _block(
         f"chain outside{digit}",
+        _ends(plan, family),
         _flags(cases) if cases else "",
         f"{family.there} @{FLOWS}{digit} goto divert{digit}",
     )
@@ -247,6 +277,7 @@ def _answer(plan: Plan, family: _Family) -> str:
         f"update @{CUT}{digit} {{ {back} }}",
         f"delete @{FLOWS}{digit} {{ {back} }}",
         f'tcp flags rst counter name "cut_rst" {log} accept',
+        f"update @traced{digit} {{ {back} }}" if plan.mode != "sensor" else "",
         f'counter name "cut_syn_ack" {log} accept',
     )
 
