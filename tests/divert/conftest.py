@@ -7,6 +7,7 @@ from contextlib import ExitStack, contextmanager
 
 import pytest
 
+import honeypots
 import planes
 from conftest import skip
 
@@ -78,3 +79,12 @@ def version(request: pytest.FixtureRequest) -> int:
     """IPv4 and IPv6."""
     number: int = request.param
     return number
+
+
+@pytest.fixture
+def place() -> Iterator[honeypots.World]:
+    """A client and the machine, where the test is: for what runs in the honeypot's namespace."""
+    if (reason := honeypots.cannot()) is not None:
+        skip(reason)
+    with honeypots.world() as made:
+        yield made

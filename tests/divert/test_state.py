@@ -1,0 +1,66 @@
+"""The file that a later start reads: a lock, and the settings as they were found."""
+
+from __future__ import annotations
+
+import json
+import os
+
+import pytest
+
+from darkflow.divert.honeynet import Step
+from darkflow.divert.state import SYSCTL, State, read_state, state_path
+from honeypots import World
+
+KEY = "ipv4/conf/m0/send_redirects"
+
+
+def to(value: str) -> list[Step]:
+    """A step that changes a setting of the machine, and one that is about our own link."""
+    return [
+        Step("", "set", KEY, {"value": value}),
+        Step("", "set", "ipv4/conf/hp0/forwarding", {"value": value}),
+    ]
+
+
+def test_only_one_has_it(place: World) -> None:
+    path = state_path(place.net.name)
+    first = State(place.net.name)
+    first.keep(5, [])
+    with pytest.raises(BlockingIOError, match=f"runs already .process {os.getpid()}."):
+        State(place.net.name)
+    with place.away():
+        # Another network namespace of the machine's is another place.
+        assert state_path(place.net.name) != path
+        State(place.net.name).end()
+    first.end()
+    assert not path.exists()
+    State(place.net.name).end()
+
+
+def test_settings_are_put_back_as_they_were_first_found(place: World) -> None:
+    found = (SYSCTL / KEY).read_text()
+    first = State(place.net.name)
+    first.keep(5, to("0"))
+    (SYSCTL / KEY).write_text("0")
+    assert list(read_state(first.path)["settings"]) == [KEY]
+    # As if killed: the lock goes, the file stays.
+    os.close(first._fd)
+    second = State(place.net.name)
+    second.keep(5, to("0"))
+    second.restore()
+    assert (SYSCTL / KEY).read_text() == found
+    second.end()
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"boot": "another", "settings": {"x": "y"}}'])
+def test_a_file_that_says_nothing_of_now_is_passed_over(place: World, text: str) -> None:
+    path = state_path(place.net.name)
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(text)
+    assert read_state(path) == {}
+    state = State(place.net.name)
+    state.restore()
+    state.keep(7, [])
+    kept = json.loads(path.read_text())
+    assert (kept["pid"], kept["fd"], kept["settings"]) == (os.getpid(), 7, {})
+    state.end()
