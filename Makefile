@@ -40,6 +40,6 @@ sanitize: .venv/ready-test
 	@touch $@
 
 clean:
-	rm -rf .venv build src/*.egg-info
+	rm -rf .venv .honeypots build src/*.egg-info
 	find . -name __pycache__ -prune -exec rm -rf {} +
 	find src -name '*.so' -delete
