@@ -147,8 +147,19 @@ def _stored(options: argparse.Namespace) -> int:
     return export_command(options)
 
 
+def _open_what_is_closed() -> None:
+    """Started with closed standard streams: no other file may get their numbers."""
+    while (number := os.open(os.devnull, os.O_RDWR)) < 3:
+        pass
+    os.close(number)
+    for at, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(at, "w" if at else "r"))  # noqa: SIM115, PTH123
+
+
 def entry() -> None:
     """Console entry point."""
+    _open_what_is_closed()
     try:
         status = main(sys.argv[1:])
         sys.stdout.flush()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+
 from darkflow.commands.analyze import EXIT_USAGE, complain
 from darkflow.commands.log import Log
 from darkflow.commands.supervisor import Supervisor
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
 
 def sensor_command(options: argparse.Namespace, settings: dict[str, Any]) -> int:
     """Watch interfaces until a signal ends it; the exit status."""
+    # A reload that is asked for during the start comes right after it, and does not end the start.
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
     log = Log()
     sources: list[Live] = []
     problem = conflict(options)

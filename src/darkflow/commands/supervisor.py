@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import signal
 import sys
-import threading
 import time
 
 from darkflow.commands.analyze import STDOUT
-from darkflow.commands.log import Log
 from darkflow.commands.mirror import MirrorCheck
 from darkflow.commands.service import Service
 from darkflow.commands.vitals import Vitals
+from darkflow.commands.wake import Wake
 from darkflow.commands.worker import SHOWN, Lookout, Worker
 
 TYPE_CHECKING = False
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
     from types import FrameType
     from typing import Any
 
+    from darkflow.commands.log import Log
     from darkflow.commands.view import View
     from darkflow.commands.wiring import Wiring
     from darkflow.pipeline import Pipeline
@@ -77,7 +77,7 @@ class Supervisor:
         self._every_s = settings["stats"] / 1e9
         self._state_s = 0.0
         self._mirror = MirrorCheck()
-        self._wake = threading.Event()
+        self._wake = Wake()
         self._ended: int | None = None
         self._reopen = False
         self._told = [0] * len(self.workers)
@@ -105,6 +105,7 @@ class Supervisor:
         signal.signal(signal.SIGHUP, self._on_hangup)
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self._on_end)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
         self.log("info", "watching", interfaces=",".join(self.names), workers=len(self.workers))
         for worker in self.workers:
             worker.start()
@@ -114,9 +115,7 @@ class Supervisor:
         try:
             self._supervise()
         finally:
-            if self._view is not None:
-                self._view.stop()
-                self.log.write = Log().write
+            self._end_view()
         return self._finish()
 
     def _start_view(self, view: View) -> None:
@@ -125,6 +124,12 @@ class Supervisor:
         self.log.write = view.add_log
         view.start()
 
+    def _end_view(self) -> None:
+        view, self._view = self._view, None
+        if view is not None:
+            self.log.write = self.log.to_stderr
+            view.stop()
+
     def _supervise(self) -> None:
         self._state_s = time.monotonic() + self._every_s
         tick_s = min(TICK_S if self._view is None else VIEW_S, self.service.every_s)
@@ -132,7 +137,6 @@ class Supervisor:
             if self.wired.reader_gone:
                 break
             self._wake.wait(min(tick_s, self._every_s))
-            self._wake.clear()
             self.service.beat()
             self.vitals.look()
             self.wired.look()
@@ -229,7 +233,12 @@ class Supervisor:
     def _show(self, view: View) -> None:
         recent = [event for worker in self.workers for event in list(worker.lookout.recent)]
         recent.sort(key=lambda event: int(event["t_ns"]))
-        view.show(self.vitals.stats(), recent[-SHOWN:])
+        try:
+            view.show(self.vitals.stats(), recent[-SHOWN:])
+        except OSError:
+            # The terminal was closed, which also sends SIGHUP. The capture goes on.
+            view.abandon()
+            self._end_view()
 
     def _status(self) -> str:
         counts = self._counts()

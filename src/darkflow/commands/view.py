@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import ipaddress
+import os
 import time
 from collections import deque
 
@@ -10,6 +12,8 @@ from rich.console import Console, Group, RenderableType
 from rich.live import Live as Screen
 from rich.table import Table
 from rich.text import Text
+
+from darkflow.commands.log import takes
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -46,6 +50,10 @@ class View:
     def __init__(self, interfaces: list[str], console: Console | None = None) -> None:
         self._interfaces = interfaces
         self._console = console or Console(stderr=True)
+        try:
+            self._fd: int | None = self._console.file.fileno()
+        except (OSError, ValueError):
+            self._fd = None
         self._screen = Screen(console=self._console, auto_refresh=False, transient=False)
         self._log: deque[str] = deque(maxlen=LOG_LINES)
         self._before: dict[str, int] = {}
@@ -59,12 +67,27 @@ class View:
         """Give the terminal back; what was shown last stays."""
         self._screen.stop()
 
+    def abandon(self) -> None:
+        """The terminal has gone: what is still to be written to it goes nowhere."""
+        if self._fd is not None:
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, self._fd)
+            os.close(nowhere)
+
     def add_log(self, line: str) -> None:
         """A line of the log: shown below the numbers."""
         self._log.append(line)
 
     def show(self, values: Mapping[str, Any], recent: list[dict[str, Any]]) -> None:
-        """Draw: counters and gauges by name, and the last dark flows."""
+        """Draw: counters and gauges by name, and the last dark flows; OSError: no terminal.
+
+        A terminal that takes nothing (Ctrl-S) is not waited for.
+        """
+        if self._fd is not None:
+            if not os.isatty(self._fd):  # it was one
+                raise OSError(errno.EIO, "the terminal has gone")
+            if not takes(self._fd):
+                return
         now_s = time.monotonic()
         passed_s = max(now_s - self._at_s, 1e-3)
         parts: list[RenderableType] = [
@@ -75,7 +98,7 @@ class View:
         self._at_s = now_s
         self._before = {name: values[name] for name, _ in RATES}
         parts += [self._losses(values), self._flows(recent)]
-        parts += [Text(line, style="yellow", overflow="fold") for line in self._log]
+        parts += [Text(line, style="yellow", overflow="fold") for line in list(self._log)]
         self._screen.update(Group(*parts), refresh=True)
 
     def _title(self, now_s: float) -> Text:
