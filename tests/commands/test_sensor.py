@@ -228,3 +228,17 @@ def test_what_cannot_be_watched_is_one_line() -> None:
     assert done.returncode == 2
     assert len(done.stderr.splitlines()) == 1
     assert darkflow("sensor").returncode == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("-i", "lo", "-i", "lo"), "lo is named twice"),
+        (("-i", "any"), "any: give each interface an -i of its own"),
+        (("-i", "lo", "--ring-size", "900GiB", "--workers", "64"), "do not fit into"),
+    ],
+)
+def test_what_would_count_wrongly_or_harm_is_refused(words: tuple[str, ...], told: str) -> None:
+    done = darkflow("sensor", *words)
+    assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
+    assert told in done.stderr

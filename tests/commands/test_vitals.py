@@ -16,6 +16,7 @@ from prometheus_client import Metric as Family
 from prometheus_client.parser import text_string_to_metric_families
 
 from conftest import skip
+from darkflow.commands import vitals
 from darkflow.sinks.metrics import METRICS
 from darkflow.sinks.prometheus import prometheus_name
 from running import darkflow
@@ -166,3 +167,16 @@ def test_a_bad_address_is_one_line(word: str) -> None:
     assert done.returncode == 2
     assert "--metrics" in done.stderr
     assert len(done.stderr.splitlines()) == 1
+
+
+def test_what_a_card_has_lost_stays_counted_when_it_begins_anew(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    told = iter([(9, 100), (9, 103), (0, 0), (9, 2), (9, 5)])
+    monkeypatch.setattr(vitals, "card_counters", lambda: {"eth1": next(told)})
+    asked = vitals.Vitals(["eth1"], [], None)
+    found = []
+    for _ in range(4):
+        asked.look()
+        found.append(asked.dropped_card()["eth1"])
+    assert found == [3, 3, 5, 8]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import socket
 
 from darkflow.commands.analyze import EXIT_USAGE, complain
 from darkflow.commands.log import Log
@@ -25,11 +26,12 @@ def sensor_command(options: argparse.Namespace, settings: dict[str, Any]) -> int
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
     log = Log()
     sources: list[Live] = []
-    problem = conflict(options)
+    problem = conflict(options) or wrong_interfaces(options.interface)
     if problem:
         complain(problem)
         return EXIT_USAGE
     try:
+        need_room(options, settings)
         open_sources(sources, options.interface, watch_of(options, settings), settings, log)
         endpoint = endpoint_of(settings)
         wired = Wiring(options, settings, live=True, say=lambda line: log("warning", line))
@@ -42,6 +44,30 @@ def sensor_command(options: argparse.Namespace, settings: dict[str, Any]) -> int
     if endpoint is not None:
         endpoint.start(supervisor.vitals.metrics, supervisor.vitals.pulse.trouble)
     return supervisor.run()
+
+
+def wrong_interfaces(names: list[str]) -> str | None:
+    """Why these cannot be watched together, or None."""
+    for name in names:
+        if names.count(name) > 1:
+            return f"{name} is named twice: its packets would count twice"
+    if "any" in names and "any" not in (name for _, name in socket.if_nameindex()):
+        return "any: give each interface an -i of its own"
+    return None
+
+
+def need_room(options: argparse.Namespace, settings: dict[str, Any]) -> None:
+    """MemoryError when the rings are larger than what is free: the kernel would end others."""
+    from darkflow.sources.kernel import free_memory_bytes
+
+    free_bytes = free_memory_bytes()
+    ring_bytes = max(2 * settings["ring_block"], settings["ring_size"])
+    wanted_bytes = ring_bytes * settings["workers"] * len(options.interface)
+    if wanted_bytes > free_bytes:
+        raise MemoryError(
+            f"rings of {wanted_bytes >> 20} MiB (--ring-size for each worker and interface) do not"
+            f" fit into the {free_bytes >> 20} MiB of memory that are free"
+        )
 
 
 def open_sources(

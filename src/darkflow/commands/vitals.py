@@ -34,10 +34,12 @@ class Vitals:
         self._store = store
         self._losses = losses
         self._cards = card_counters()
+        self._dropped_card = dict.fromkeys(names, 0)
         self._began_s = time.monotonic()
 
     def look(self) -> None:
-        """Called by the supervisor each second: do the workers move?"""
+        """Called by the supervisor each second: do the workers move, have cards lost packets?"""
+        self._add_card_drops()
         self.pulse.look([worker.source.turns for worker in self._workers])
 
     def dropped_ring(self) -> dict[str, int]:
@@ -50,11 +52,15 @@ class Vitals:
 
     def dropped_card(self) -> dict[str, int]:
         """Packets that cards and their drivers have lost since the sensor began."""
-        cards, nothing = card_counters(), (0, 0)
-        return {
-            name: max(cards.get(name, nothing)[1] - self._cards.get(name, nothing)[1], 0)
-            for name in self._names
-        }
+        return dict(self._dropped_card)
+
+    def _add_card_drops(self) -> None:
+        """An interface that has gone and come back counts from 0 again; what was lost stays."""
+        cards = card_counters()
+        for name in self._names:
+            now, before = cards.get(name, (0, 0))[1], self._cards.get(name, (0, 0))[1]
+            self._dropped_card[name] += now - before if now >= before else now
+        self._cards = cards
 
     def stats(self) -> dict[str, Any]:
         """All metrics now, as the log and the store tell them: numbers and histograms."""

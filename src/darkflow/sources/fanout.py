@@ -8,7 +8,6 @@ in either order.
 from __future__ import annotations
 
 import ctypes
-import os
 import struct
 import threading
 
@@ -22,6 +21,8 @@ if TYPE_CHECKING:
 
 SOL_PACKET, PACKET_FANOUT, PACKET_FANOUT_DATA = 263, 18, 22
 FANOUT_CBPF = 6
+# The kernel finds a number that no other program's group has.
+FANOUT_UNIQUE_ID = 0x2000
 # Offsets that the kernel understands: from the network header on, and what it knows of a packet.
 NET = 0xFFF00000
 PROTOCOL = 0xFFFFF000
@@ -79,8 +80,6 @@ class Fanout:
     SYN and its answer are never with two workers.
     """
 
-    _next = os.getpid() * 64
-
     def __init__(self, workers: int) -> None:
         self.workers = workers
         self._lock = threading.Lock()
@@ -91,19 +90,12 @@ class Fanout:
     def join(self, ring: socket.socket, name: str, now_ns: int) -> None:
         """Add a bound ring of an interface; OSError when the kernel will not have it."""
         with self._lock:
-            fresh = name not in self._groups
-            if fresh:
-                Fanout._next += 1
-                self._groups[name] = Fanout._next & 0xFFFF
-            try:
-                value = struct.pack("I", self._groups[name] | FANOUT_CBPF << 16)
-                ring.setsockopt(SOL_PACKET, PACKET_FANOUT, value)
-                if fresh:
-                    self._give_program(ring)
-            except OSError:
-                if fresh:
-                    del self._groups[name]
-                raise
+            group = self._groups.get(name)
+            kind = FANOUT_CBPF if group is not None else FANOUT_CBPF | FANOUT_UNIQUE_ID
+            ring.setsockopt(SOL_PACKET, PACKET_FANOUT, struct.pack("I", (group or 0) | kind << 16))
+            if group is None:
+                self._give_program(ring)
+                self._groups[name] = ring.getsockopt(SOL_PACKET, PACKET_FANOUT) & 0xFFFF
             self._members[name] = self._members.get(name, 0) + 1
             if self._members[name] == self.workers:
                 self._whole_ns[name] = now_ns

@@ -28,6 +28,8 @@ SIOCGIFHWADDR, SIOCSHWTSTAMP = 0x8927, 0x89B0
 STAMP_ALL, RAW_HARDWARE = 1, 1 << 6
 ARPHRD_ETHER, ARPHRD_LOOPBACK, ARPHRD_NONE = 1, 772, 65534
 ETHERNET, RAW_IP = 1, 101
+NO_TIME = -(1 << 63)
+SETTLED_NS = 1_000_000_000
 FRAME_BYTES = 1 << 11  # the kernel only wants it to divide a block
 
 
@@ -78,6 +80,8 @@ class Interface:
     def __init__(self, name: str, watch: Watch, source: int = 0) -> None:
         self.name = name
         self._fanout = watch.fanout
+        # Until it is certain that all packets to come are later than the group's beginning.
+        self._joining = watch.fanout is not None
         self._index = socket.if_nametoindex(name)
         self._socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
         try:
@@ -150,9 +154,18 @@ class Interface:
 
     def read(self, out: Frames) -> bool:
         """Frames of one block, or False at once when there is none."""
-        if self._fanout is not None:
-            self.walker.since_ns = self._fanout.whole_ns(self.name)
+        if self._joining and self._fanout is not None:
+            self.walker.since_ns = since_ns = self._fanout.whole_ns(self.name)
+            self._joining = self.walker.now_ns < since_ns + SETTLED_NS
         return self.walker.walk(out)
+
+    def step(self, step_ns: int, now_ns: int) -> None:
+        """As RingWalker's; a time that was taken before the step tells nothing after it."""
+        if step_ns and self._joining and self.walker.since_ns <= now_ns - step_ns:
+            self._joining = False
+        if not self._joining:
+            self.walker.since_ns = NO_TIME
+        self.walker.step(step_ns, now_ns)
 
     @property
     def other_name(self) -> str | None:

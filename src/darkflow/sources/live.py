@@ -12,6 +12,7 @@ from __future__ import annotations
 import errno
 import os
 import select
+import threading
 import time
 
 from darkflow.flow.batch import Frames
@@ -29,6 +30,19 @@ CHECK_NS = 1_000_000_000
 MOST_BATCHES = 64
 # A clock that is set, and not only slewed (at most 0.5 ms in a second), moves further.
 STEP_NS = 250_000_000
+CLOCK_READS = 100
+
+
+def clock_ahead_ns() -> int:
+    """The wall clock less the monotonic one, both read at one moment.
+
+    A thread that has to pause between the two reads would find a step where there is none.
+    """
+    for _ in range(CLOCK_READS):
+        before_ns, now_ns, after_ns = time.monotonic_ns(), time.time_ns(), time.monotonic_ns()
+        if after_ns - before_ns < STEP_NS >> 3:
+            break
+    return now_ns - before_ns
 
 
 class Live:
@@ -57,12 +71,15 @@ class Live:
             self.watch.outgoing = len(names) == 1
         self._lag_ns = self.watch.size.timeout_ms * 1_000_000 + SLACK_NS
         self._open: dict[int, Interface] = {}
+        self._going: set[int] = set()
         self._lost: set[int] = set()
+        # Over what `packets` adds up.
+        self._counting = threading.Lock()
         self._called: dict[int, str] = dict(enumerate(names))
         self._dropped: dict[int, int] = dict.fromkeys(range(len(names)), 0)
         self._seen: dict[int, int] = dict.fromkeys(range(len(names)), 0)
         self._check_at_ns = 0
-        self._ahead_ns = time.time_ns() - time.monotonic_ns()
+        self._ahead_ns = clock_ahead_ns()
         self._stopping = False
         self._bell = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         try:
@@ -108,16 +125,18 @@ class Live:
             clock_ns = reached_ns = time.time_ns()
             alone = len(self._open) == 1
             for interface in list(self._open.values()):
-                busy = False
+                busy = emptied = False
                 for _ in range(MOST_BATCHES):
                     if not interface.read(frames):
+                        emptied = True
                         break
                     busy = True
                     frames.now_ns = interface.walker.now_ns if alone else self.now_ns
                     yield frames
-                silent_ns = clock_ns - self._lag_ns
-                now_ns = interface.walker.now_ns if busy else silent_ns
-                reached_ns = min(reached_ns, max(now_ns, silent_ns))
+                now_ns = interface.walker.now_ns if busy else NO_TIME
+                if emptied:
+                    now_ns = max(now_ns, clock_ns - self._lag_ns)
+                reached_ns = min(reached_ns, now_ns)
             self.now_ns = max(self.now_ns, reached_ns)
             frames.clear(self.now_ns)
             yield frames
@@ -156,12 +175,12 @@ class Live:
 
     def _clock_was_set(self) -> bool:
         """Whether the clock has jumped; then packets that wait are put into the new time."""
-        ahead_ns = time.time_ns() - time.monotonic_ns()
+        ahead_ns = clock_ahead_ns()
         step_ns, self._ahead_ns = ahead_ns - self._ahead_ns, ahead_ns
         if abs(step_ns) < STEP_NS:
             return False
         for interface in self._open.values():
-            interface.walker.step(step_ns, time.time_ns())
+            interface.step(step_ns, time.time_ns())
         self.stepped_ns = step_ns
         return True
 
@@ -169,23 +188,28 @@ class Live:
         """Once a second: interfaces that have gone are left out, and opened when they are back."""
         self._take_drops()
         for source, interface in list(self._open.items()):
-            interface.walker.step(0, 0)
+            interface.step(0, 0)
             name = interface.other_name
-            if name is None:
-                self._seen[source] += interface.walker.packets
-                interface.close()
-                del self._open[source]
-                self._lost.add(source)
+            if name is None and source not in self._going:
+                # What it caught last is in a block that the kernel has yet to hand over.
+                self._going.add(source)
+                self._check_at_ns = time.monotonic_ns() + self._lag_ns
                 self._report(f"interface {self._called[source]} has gone; waiting for it")
+            elif name is None:
+                self._close(source)
+                self._going.discard(source)
+                self._lost.add(source)
                 self._called[source] = self.names[source]
             elif name != self._called[source]:
                 self._report(f"interface {self._called[source]} is called {name} now; going on")
                 self._called[source] = name
         for source in sorted(self._lost):
             try:
-                self._open[source] = self._interface(source)
+                opened = self._interface(source)
             except OSError:
                 continue
+            with self._counting:
+                self._open[source] = opened
             self._lost.discard(source)
             self._report(f"interface {self.names[source]} is back")
         self._poll = self._polled()
@@ -202,10 +226,12 @@ class Live:
     @property
     def packets(self) -> dict[str, int]:
         """Packets that the kernel's filter let through, by interface."""
-        now = {source: interface.walker.packets for source, interface in list(self._open.items())}
-        return {
-            self.names[source]: count + now.get(source, 0) for source, count in self._seen.items()
-        }
+        with self._counting:
+            now = {source: interface.walker.packets for source, interface in self._open.items()}
+            return {
+                self.names[source]: count + now.get(source, 0)
+                for source, count in self._seen.items()
+            }
 
     def stop(self) -> None:
         """End the iteration, from any thread, after what has come until now."""
@@ -214,7 +240,11 @@ class Live:
 
     def close(self) -> None:
         """Give the rings back."""
-        for source, interface in self._open.items():
+        for source in list(self._open):
+            self._close(source)
+
+    def _close(self, source: int) -> None:
+        with self._counting:
+            interface = self._open.pop(source)
             self._seen[source] += interface.walker.packets
-            interface.close()
-        self._open.clear()
+        interface.close()
