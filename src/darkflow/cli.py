@@ -101,13 +101,19 @@ def main(argv: list[str]) -> int:
         return doctor_command(options, settings)
     if options.command in ("query", "export"):
         return _stored(options)
+    if options.command in ("status", "flows", "cut", "allow"):
+        return _remote(options)
     if options.print_config:
         return _print_config(options)
-    name, missing = NEEDED[options.command]
+    name, missing = NEEDED.get(options.command, ("command", ""))
     if not getattr(options, name):
         fail(f"{missing} (see: darkflow {options.command} --help)")
     if options.store:
         _need_store_packages()
+    if options.command == "honeypot":
+        from darkflow.commands.honeypot import honeypot_command
+
+        return honeypot_command(options, settings)
     if options.command == "sensor":
         from darkflow.commands.sensor import sensor_command
 
@@ -115,6 +121,15 @@ def main(argv: list[str]) -> int:
     from darkflow.commands.analyze import analyze_command
 
     return analyze_command(options, settings)
+
+
+def _remote(options: argparse.Namespace) -> int:
+    from darkflow.commands.remote import remote_command
+
+    try:
+        return remote_command(options)
+    except ValueError as error:
+        fail(str(error))
 
 
 def _print_config(options: argparse.Namespace) -> int:

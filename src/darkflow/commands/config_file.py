@@ -59,14 +59,26 @@ def file_values(path: str, command: str, keys: Keys) -> dict[str, Any]:
         for section in (key for key in document if key in keys.of):
             if not isinstance(document[section], dict):
                 raise ValueError(f"{section}: is a section: write [{section}] before its settings")
-            own = keys.of[section]
-            for key, value in _normal(document[section], own, f" in [{section}]").items():
+            own, table = keys.of[section], dict(document[section])
+            if section == "honeypot" and "service" in table:
+                services = _services(table.pop("service"))
+                if section == command:
+                    values["service"] = services
+            for key, value in _normal(table, own, f" in [{section}]").items():
                 read = value_of(key, value, own[key])
                 if section == command:
                     values[own[key].dest] = read
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
     return values
+
+
+def _services(tables: object) -> list[Any]:
+    """The tables of [[honeypot.service]], tried."""
+    from darkflow.divert.services import read_services
+
+    read_services(tables)
+    return list(tables)  # type: ignore[call-overload, no-any-return]
 
 
 def read_toml(path: str) -> dict[str, Any]:

@@ -15,7 +15,6 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-SOCKET = "/run/darkflow/control.sock"
 LONGEST = 1 << 16
 LONGEST_ANSWER = 64 << 20
 PATIENCE_S = 10.0

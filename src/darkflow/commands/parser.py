@@ -104,6 +104,8 @@ def build_parser() -> Parser:
     fields.add_argument("--json", action="store_true", help="as one JSON document")
     fields.add_argument("--markdown", action="store_true", help="as the table of the docs")
     _add_sensor(commands)
+    _add_honeypot(commands)
+    _add_remote(commands)
     _add_doctor(commands)
     _add_query(commands)
     _add_export(commands)
@@ -185,6 +187,49 @@ def _add_sensor(commands: argparse._SubParsersAction[Parser]) -> None:
     _add_settings(sensor, "sensor")
     _add_outputs(sensor)
     _add_file(sensor)
+
+
+def _add_honeypot(commands: argparse._SubParsersAction[Parser]) -> None:
+    from darkflow.commands.parser_honeypot import EXAMPLES, add_honeypot_options
+
+    honeypot = commands.add_parser(
+        "honeypot",
+        help="answer dark flows in their destination's name (root)",
+        description="As the sensor, and gives dark flows to a honeypot that answers from the"
+        " destination's address, until the real host does. Alone with --mirror or --outside and"
+        " --inside it makes a namespace of its own and a responder on every port.",
+        epilog=EXAMPLES,
+        formatter_class=HelpFormatter,
+        allow_abbrev=False,
+    )
+    add_honeypot_options(honeypot)
+    honeypot.add_argument(
+        "--no-view", action="store_true", help="log lines on a terminal too, no live view"
+    )
+    _add_settings(honeypot, "honeypot")
+    _add_outputs(honeypot)
+    _add_file(honeypot)
+
+
+def _add_remote(commands: argparse._SubParsersAction[Parser]) -> None:
+    from darkflow.commands import parser_honeypot as remote
+
+    for name, told, examples in (
+        ("status", "what a running honeypot does: flows, rates, services, losses",
+         remote.STATUS_EXAMPLES),
+        ("flows", "who is diverted to the honeypot now", remote.FLOWS_EXAMPLES),
+        ("cut", "end diverted flows", remote.CUT_EXAMPLES),
+        ("allow", "show or change what is never diverted", remote.ALLOW_EXAMPLES),
+    ):  # fmt: skip
+        parser = commands.add_parser(
+            name,
+            help=told,
+            description=f"{told[0].upper()}{told[1:]}. Asks the honeypot of this machine.",
+            epilog=examples,
+            formatter_class=HelpFormatter,
+            allow_abbrev=False,
+        )
+        remote.add_remote_options(name, parser)
 
 
 def _add_doctor(commands: argparse._SubParsersAction[Parser]) -> None:

@@ -68,6 +68,8 @@ class Supervisor:
         self._extend = extend
         # Asked at every tick: lines to log, each with its level.
         self.also: list[Callable[[], list[tuple[str, str]]]] = []
+        # Called when the workers have ended, while the outputs still take what comes.
+        self.before_close: list[Callable[[], None]] = []
         self.workers = [self._worker(source) for source in sources]
         if wired.store is not None:
             wired.store.say = lambda line: log("warning", line)
@@ -178,6 +180,8 @@ class Supervisor:
                 self.log("error", f"a worker has failed: {worker.failed!r}")
                 failed = True
         self._say_troubles()
+        for last in self.before_close:
+            last()
         self.wired.begin_close()
         lost = 0
         if self.wired.store is not None:

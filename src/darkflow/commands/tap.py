@@ -55,12 +55,10 @@ class Tap:
         with self._lock:
             self.tracker.begin(flow, t_ns)
 
-    def cut(self, flow: Flow, t_ns: int, why: str, answered_ns: int = 0) -> None:
-        """A flow is diverted no longer."""
+    def cut(self, flow: Flow, t_ns: int, why: str, answered_ns: int = 0) -> Session | None:
+        """A flow is diverted no longer: its session, if one was open, has ended."""
         with self._lock:
-            session = self.tracker.cut(flow, t_ns, why, answered_ns)
-        if session is not None:
-            self._ended(session)
+            return self.tracker.cut(flow, t_ns, why, answered_ns)
 
     def open(self) -> list[Session]:
         """The sessions that are open now."""
@@ -72,8 +70,10 @@ class Tap:
         self._closing = True
         if self._thread.is_alive():
             self._thread.join(PATIENCE_S)
-        for session in self.open():
-            self.cut(session.flow, time.time_ns(), "stopped")
+        for flow in [session.flow for session in self.open()]:
+            session = self.cut(flow, time.time_ns(), "stopped")
+            if session is not None:
+                self._ended(session)
         self._interface.close()
 
     def _run(self) -> None:

@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 
     from darkflow.sinks.dark_pcap import PcapFiles
     from darkflow.sinks.direct import Box
+    from darkflow.sinks.frame_pcap import FramePcap
     from darkflow.sinks.outputs import Outputs
+    from darkflow.sinks.records import Records
     from darkflow.sinks.sink import Sink
     from darkflow.sinks.store import Limits, Store
     from darkflow.units import WatchedRanges
@@ -57,6 +59,7 @@ class Wiring:
         say: Callable[[str], None] = lambda _: None,
     ) -> None:
         self.settings = settings
+        self._say = say
         self.seed = os.urandom(16)
         self.networks = Networks.everything()
         self._watch(settings["networks"])
@@ -166,6 +169,20 @@ class Wiring:
         """Whether nobody reads standard output any more, and nothing else is written."""
         only = len(self._events) + (self.dark_pcap is not None) + (self.store is not None) == 1
         return only and self._outputs is not None and self._outputs.reader_gone
+
+    def records(self) -> Records:
+        """For sessions and cuts, which no engine tells of: to the same outputs."""
+        from darkflow.sinks.records import Records
+
+        return Records(self.networks, [box for _, box in self._events], self.store)
+
+    def frame_pcap(self, path: str) -> FramePcap:
+        """All frames of the honeypot's interface, to a pcap of their own."""
+        from darkflow.sinks.frame_pcap import FramePcap
+
+        if self._outputs is None:
+            self._outputs = self._open_outputs(True, self._say)
+        return FramePcap(self._outputs.pcap(path))
 
     def counters(self) -> dict[str, int]:
         """What the outputs have lost, by metric; the store counts for itself."""

@@ -1,0 +1,148 @@
+"""The built-in responder as a child: started, its reports heard, started again when it ends."""
+
+from __future__ import annotations
+
+import os
+import selectors
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from darkflow.divert.dispatcher import Flow
+from darkflow.honeypot.reports import LINE_LIMIT, Report, State, read
+
+NOBODY = 65534
+FIRST_WAIT_S, LONGEST_WAIT_S = 1.0, 60.0
+GRACE_S = 2.0
+CHUNK = 1 << 18
+
+Heard = Callable[[Flow, dict[str, Any]], None]
+Say = Callable[..., None]
+
+
+class Answering:
+    """Keeps the responder running on sockets that listen already; `heard` gets each report.
+
+    The responder drops to an unprivileged user before it serves anybody.
+    """
+
+    def __init__(
+        self, sockets: Sequence[socket.socket], words: Sequence[str], heard: Heard, say: Say
+    ) -> None:
+        self.restarts = 0
+        self.unreadable = 0
+        self.state: State | None = None
+        self._sockets = list(sockets)
+        self._words = list(words)
+        self._heard = heard
+        self._say = say
+        self._closing = threading.Event()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._thread = threading.Thread(target=self._work, name="darkflow responder", daemon=True)
+
+    def start(self) -> None:
+        """Start it, and see to it that it stays."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """End it."""
+        self._closing.set()
+        process = self._process
+        if process is not None and process.poll() is None:
+            process.terminate()
+        if self._thread.is_alive():
+            self._thread.join(GRACE_S)
+        if process is not None and process.poll() is None:
+            process.kill()
+            process.wait(GRACE_S)
+        for one in self._sockets:
+            one.close()
+
+    def describe(self) -> str:
+        """How it is, in a few words."""
+        process = self._process
+        if process is None or process.poll() is not None:
+            return f"not running, {self.restarts} restarts"
+        state = self.state
+        told = "" if state is None else f", {state.open} open, {state.accepted} accepted"
+        return f"running, process {process.pid}, {self.restarts} restarts{told}"
+
+    def _work(self) -> None:
+        wait_s = FIRST_WAIT_S
+        while not self._closing.is_set():
+            began_s = time.monotonic()
+            status = self._run()
+            if self._closing.is_set():
+                return
+            if time.monotonic() - began_s > LONGEST_WAIT_S:
+                wait_s = FIRST_WAIT_S
+            self._say("error", "the responder has ended; it is started again", status=status)
+            self.restarts += 1
+            self._closing.wait(wait_s)
+            wait_s = min(2 * wait_s, LONGEST_WAIT_S)
+
+    def _run(self) -> int:
+        """One life of the responder: its exit status."""
+        reports, theirs = os.pipe2(os.O_CLOEXEC)
+        errors, their_errors = os.pipe2(os.O_CLOEXEC)
+        fds = [one.fileno() for one in self._sockets]
+        argv = [sys.executable, "-m", "darkflow.honeypot.responder"]
+        for fd in fds:
+            argv += ["--listen-fd", str(fd)]
+        argv += ["--report", str(theirs), *self._words]
+        if os.geteuid() == 0:
+            argv += ["--user", str(NOBODY)]
+        try:
+            self._process = process = subprocess.Popen(
+                argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=their_errors,
+                pass_fds=[*fds, theirs], start_new_session=True,
+            )  # fmt: skip
+        finally:
+            os.close(theirs)
+            os.close(their_errors)
+        try:
+            self._listen(reports, errors)
+        finally:
+            os.close(reports)
+            os.close(errors)
+        return process.wait()
+
+    def _listen(self, reports: int, errors: int) -> None:
+        """Until the responder has closed both."""
+        rests = {reports: b"", errors: b""}
+        with selectors.DefaultSelector() as selector:
+            for fd in rests:
+                os.set_blocking(fd, False)
+                selector.register(fd, selectors.EVENT_READ)
+            while selector.get_map():
+                for key, _ in selector.select():
+                    data = os.read(key.fd, CHUNK)
+                    if not data:
+                        selector.unregister(key.fd)
+                        continue
+                    *lines, rest = (rests[key.fd] + data).split(b"\n")
+                    # A line without end would fill the memory.
+                    rests[key.fd] = rest if len(rest) <= LINE_LIMIT else b""
+                    for line in lines:
+                        self._line(line, key.fd == reports)
+
+    def _line(self, line: bytes, is_report: bool) -> None:
+        if not is_report:
+            text = line.decode("utf-8", "replace")
+            self._say("warning", "".join(c if c.isprintable() else "." for c in text))
+            return
+        try:
+            said = read(line)
+        except ValueError:
+            self.unreadable += 1
+            return
+        if isinstance(said, Report):
+            self._heard(said.flow, {
+                "protocol": said.service, "fields": said.fields, "decrypted": said.decrypted,
+            })  # fmt: skip
+        else:
+            self.state = said

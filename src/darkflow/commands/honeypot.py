@@ -1,0 +1,281 @@
+"""`darkflow honeypot`: the sensor, and dark flows answered in their destination's name."""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any
+
+from darkflow.commands.analyze import EXIT_USAGE, complain
+from darkflow.commands.control import Control
+from darkflow.commands.cut_reader import CutReader
+from darkflow.commands.joiner import Joiner
+from darkflow.commands.log import Log
+from darkflow.commands.place import RESPONDER, Place
+from darkflow.commands.requests import Requests, allowed_of
+from darkflow.commands.sensor import endpoint_of, open_sources, reason_of, watch_of
+from darkflow.commands.supervisor import Supervisor
+from darkflow.commands.tap import Tap
+from darkflow.commands.traces import Traces
+from darkflow.commands.wiring import Wiring, conflict
+from darkflow.divert.cuts import ENDS, SYN_ACK
+from darkflow.divert.dispatcher import Dispatcher, Diverted, Flow, Limits
+from darkflow.divert.plane import Plane
+from darkflow.flow.echoes import Echoes
+from darkflow.honeypot.sessions import Session, Tracker
+from darkflow.sinks.records import Cut
+from darkflow.sinks.told import Told
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Callable, Sequence
+
+    from darkflow.flow.batch import Frames
+    from darkflow.pipeline import Pipeline
+    from darkflow.sources.live import Live
+
+
+def honeypot_command(options: argparse.Namespace, settings: dict[str, Any]) -> int:
+    """Run until a signal ends it, or do what `action` says; the exit status."""
+    log = Log()
+    try:
+        if options.action == "exec":
+            return _exec(options.argv)
+        place = Place(options, settings)
+        if options.dry_run:
+            place.describe()
+            return 0
+        problem = conflict(options)
+        if problem:
+            raise ValueError(problem)
+        allowed_of(*_allowed(options))
+    except (OSError, ValueError, LookupError) as error:
+        complain(reason_of(error))
+        return EXIT_USAGE
+    with ExitStack() as stack:
+        try:
+            honeypot = Honeypot(options, settings, log, stack, place)
+        except (OSError, MemoryError, ValueError) as error:
+            complain(reason_of(error))
+            return EXIT_USAGE
+        return honeypot.run()
+
+
+def _exec(argv: list[str]) -> int:
+    if not argv:
+        raise ValueError("exec needs a command: darkflow honeypot exec -- ss -tn")
+    from darkflow.divert.inside import exec_inside
+
+    return exec_inside(argv)
+
+
+def _allowed(options: argparse.Namespace) -> tuple[Sequence[str], ...]:
+    return (
+        options.allow_address or (), options.allow_source or (), options.allow_port or (),
+    )  # fmt: skip
+
+
+def limits_of(settings: dict[str, Any]) -> Limits:
+    """The dispatcher's limits from the settings of the same names."""
+    return Limits(**{
+        name: settings[name]
+        for name in ("flows", "prefix_flows", "source_flows", "rate", "prefix_rate", "source_rate")
+    })  # fmt: skip
+
+
+class Honeypot:
+    """Everything beside the sensor's own parts; what `stack` ends is ended in reverse order.
+
+    It is the plane's watcher, and hears of sessions and of cuts by the kernel.
+    """
+
+    def __init__(
+        self,
+        options: argparse.Namespace,
+        settings: dict[str, Any],
+        log: Log,
+        stack: ExitStack,
+        place: Place,
+    ) -> None:
+        self.place = place
+        self.log = log
+        self.cuts = {"kernel": 0, "engine": 0, "command": 0, "allow_list": 0}
+        self.sessions = 0
+        self._began_s = time.monotonic()
+        self._sources: list[Live] = []
+        stack.callback(self._close_sources)
+        stack.callback(place.remove)
+        place.make()
+        self.wired = Wiring(options, settings, live=True, say=lambda line: log("warning", line))
+        self.dispatcher = Dispatcher(
+            lambda orig, resp: self.wired.networks.direction_of(orig, resp) == "inbound",
+            limits_of(settings),
+            allowed_of(*_allowed(options)),
+        )
+        self._socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
+        stack.callback(self._socket.close)
+        self._socket.bind((place.plan.hp0, 0))
+        self.joiner = Joiner(self._write_session, self._is_reported)
+        self.plane = Plane(
+            self.dispatcher, place.nft, self._send, place.macs, self, settings["jitter"]
+        )
+        self.plane.say = lambda line: log("warning", line)
+        tracker = Tracker(
+            place.macs[:6], settings["idle"], settings["payload"], settings["payload_buffer"]
+        )
+        self.records = self.wired.records()
+        self.tap = Tap(
+            place.plan.hp0, tracker, self.session_ended, self.plane.gone, self._frame_sinks(options)
+        )
+        self.reader = CutReader(place.plan.group, self.kernel_cut)
+        stack.callback(self.reader.close)
+        self.traces = Traces(self.records.trace)
+        self._echoes: list[Echoes] = []
+        names = place.watched
+        open_sources(self._sources, names, watch_of(options, settings), settings, log)
+        endpoint = endpoint_of(settings)
+        self.supervisor = Supervisor(
+            self._sources, self.wired, settings, log, options, self._extend
+        )
+        self.supervisor.also.append(self._look)
+        self.supervisor.before_close.append(self._end_sessions)
+        if endpoint is not None:
+            endpoint.start(self.supervisor.vitals.metrics, self.supervisor.vitals.pulse.trouble)
+        requests = Requests(self, self.dispatcher, self.plane, self.tap)
+        control = Control(options.control, options.control_group, requests.handlers())
+        stack.callback(control.close)
+
+    def _extend(self, pipeline: Pipeline) -> None:
+        """What the honeypot sends is taken out of what the engine sees; verdicts are acted on."""
+        echoes = Echoes(len(self.place.watched) - 1, os.urandom(16))
+        self._echoes.append(echoes)
+        pipeline.stages.append(echoes.filter)
+        pipeline.sinks.insert(0, self.plane)
+
+    def run(self) -> int:
+        """Run until a signal ends it; the exit status."""
+        self.plane.start()
+        self.tap.start()
+        self.reader.start()
+        self.place.start_services(self.log, self.joiner.report)
+        return self.supervisor.run()
+
+    def _close_sources(self) -> None:
+        for source in self._sources:
+            source.close()
+
+    def _send(self, frame: bytes) -> None:
+        self._socket.send(frame)
+
+    def diverted(self, diverted: Diverted, t_ns: int) -> None:
+        """The plane has registered a flow."""
+        self.tap.begin(diverted.flow, t_ns)
+
+    def ended(self, diverted: Diverted, t_ns: int, why: str) -> None:
+        """The plane has cut a flow that somebody asked for."""
+        late = why == "late_answer"
+        self._cut(diverted, "engine" if late else why, None, t_ns if late else 0, time.time_ns())
+
+    def kernel_cut(self, flow: Flow, t_ns: int, answer: str) -> None:
+        """The kernel has cut a flow, as the real host's answer passed, or tells what followed."""
+        if answer in ENDS:
+            self.traces.end(flow, answer, t_ns)
+            return
+        diverted = self.plane.gone(flow)
+        if diverted is not None:
+            self._cut(diverted, "kernel", answer, t_ns, t_ns)
+            if answer == SYN_ACK:
+                self.traces.begin(flow, diverted.t0_ns, t_ns)
+
+    def _cut(
+        self, diverted: Diverted, by: str, answer: str | None, answered_ns: int, now_ns: int
+    ) -> None:
+        self.cuts[by] += 1
+        why = "late_answer" if answered_ns else by
+        session = self.tap.cut(diverted.flow, now_ns, why, answered_ns)
+        self.records.cut(Cut(diverted.flow, diverted.t0_ns, now_ns, by, answer, answered_ns))
+        if session is not None:
+            self.joiner.session(session, diverted.t0_ns)
+
+    def session_ended(self, session: Session) -> None:
+        """The tap has seen the end of a session."""
+        diverted = self.dispatcher.flows.get(session.flow)
+        self.joiner.session(session, diverted.t0_ns if diverted else session.diverted_ns)
+
+    def _is_reported(self, flow: Flow) -> bool:
+        return self.place.service_of(flow) == RESPONDER
+
+    def _write_session(self, session: Session, t0_ns: int, said: dict[str, Any] | None) -> None:
+        self.sessions += 1
+        told = Told(self.place.service_of(session.flow), **(said or {}))
+        self.records.session(session, t0_ns, told)
+
+    def _frame_sinks(self, options: argparse.Namespace) -> list[Callable[[Frames], None]]:
+        if not options.honeypot_pcap:
+            return []
+        return [self.wired.frame_pcap(options.honeypot_pcap).write]
+
+    def _look(self) -> list[tuple[str, str]]:
+        """Called about once a second: what is wrong."""
+        self.joiner.tick()
+        self.traces.tick()
+        lines: list[tuple[str, str]] = []
+        if self.tap.failed is not None:
+            lines.append(("error", f"sessions are not recorded any more: {self.tap.failed!r}"))
+            self.tap.failed = None
+        return lines
+
+    def _end_sessions(self) -> None:
+        """The workers have ended: divert nothing more, and write what is open."""
+        self.reader.close()
+        self.plane.close()
+        self.place.stop_diverting()
+        self.tap.close()
+        self.joiner.tick(last=True)
+        self.traces.tick(last=True)
+
+    def status(self) -> dict[str, Any]:
+        """What `darkflow status` shows."""
+        stats = self.supervisor.vitals.stats()
+        plane, dispatcher = self.plane, self.dispatcher
+        return {
+            "uptime_s": round(time.monotonic() - self._began_s, 1),
+            "mode": self.place.plan.mode,
+            "interfaces": ", ".join(self.place.watched),
+            "flows": {
+                "diverted_now": len(dispatcher.flows),
+                "sessions_open": len(self.tap.open()),
+                "diverted": dispatcher.diverted,
+                "sessions_ended": self.sessions,
+                "syns_replayed": plane.replayed,
+            },
+            "engine": {
+                name: stats[name]
+                for name in (
+                    "attempts",
+                    "answered",
+                    "refused",
+                    "dark",
+                    "late_answers",
+                    "queue_flows",
+                    "table_flows",
+                )
+            },
+            "cuts": dict(self.cuts),
+            "not_diverted": {name: count for name, count in dispatcher.refused.items() if count},
+            "kernel": self.place.kernel_stats(),
+            "echoes": sum(echoes.echoes for echoes in self._echoes),
+            "services": self.place.services_status(),
+            "losses": {
+                **{n: v for n, v in stats.items() if n.startswith("dropped_") and v is not None},
+                "dropped_divert": plane.dropped_divert,
+                "no_room": plane.no_room,
+                "replay_errors": plane.replay_errors,
+                "dropped_tap": self.tap.dropped,
+                "dropped_cuts": self.reader.lost,
+                "payloads_not_kept": self.tap.tracker.payloads_not_kept,
+                "echoes_forgotten": sum(echoes.forgotten for echoes in self._echoes),
+            },
+        }

@@ -1,0 +1,82 @@
+"""Brings together what the tap saw of a session and what the service said of the connection.
+
+Both tell it when the connection is over, in either order, some ms apart. A session whose client
+never got as far as a service needs nobody's word.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from darkflow.divert.dispatcher import Flow
+    from darkflow.honeypot.sessions import Session
+
+PATIENCE_S = 2.0
+MOST_WAITING = 20_000
+
+Write = Callable[["Session", int, dict[str, Any] | None], None]
+
+
+class Joiner:
+    """Gives each session to `write` once, with its report if one comes within PATIENCE_S.
+
+    reported: whether the service that has a session will tell of it.
+    """
+
+    def __init__(self, write: Write, reported: Callable[[Flow], bool]) -> None:
+        self.reports_lost = 0
+        self._write = write
+        self._reported = reported
+        self._lock = threading.Lock()
+        self._sessions: OrderedDict[Flow, tuple[float, Session, int]] = OrderedDict()
+        self._reports: OrderedDict[Flow, tuple[float, dict[str, Any]]] = OrderedDict()
+
+    def session(self, session: Session, t0_ns: int) -> None:
+        """A session has ended; t0_ns: first SYN of its flow."""
+        flow = session.flow
+        write: list[tuple[Session, int, dict[str, Any] | None]] = [(session, t0_ns, None)]
+        if session.handshake_ns and self._reported(flow):
+            with self._lock:
+                report = self._reports.pop(flow, None)
+                if report is not None:
+                    write = [(session, t0_ns, report[1])]
+                else:
+                    before = self._sessions.pop(flow, None)
+                    self._sessions[flow] = (time.monotonic(), session, t0_ns)
+                    write = [] if before is None else [(before[1], before[2], None)]
+        for one in write:
+            self._write(*one)
+
+    def report(self, flow: Flow, said: dict[str, Any]) -> None:
+        """A service tells of a connection that is over."""
+        with self._lock:
+            waiting = self._sessions.pop(flow, None)
+            if waiting is None:
+                self._reports[flow] = (time.monotonic(), said)
+                if len(self._reports) > MOST_WAITING:
+                    self._reports.popitem(last=False)
+                    self.reports_lost += 1
+        if waiting is not None:
+            self._write(waiting[1], waiting[2], said)
+
+    def tick(self, last: bool = False) -> None:
+        """Write what has waited long enough; `last`: all of it."""
+        before_s = float("inf") if last else time.monotonic() - PATIENCE_S
+        due = []
+        with self._lock:
+            while self._sessions:
+                flow, (since_s, session, t0_ns) = next(iter(self._sessions.items()))
+                if since_s > before_s and len(self._sessions) <= MOST_WAITING:
+                    break
+                del self._sessions[flow]
+                due.append((session, t0_ns))
+            while self._reports and next(iter(self._reports.values()))[0] <= before_s:
+                self._reports.popitem(last=False)
+                self.reports_lost += 1
+        for session, t0_ns in due:
+            self._write(session, t0_ns, None)

@@ -1,0 +1,147 @@
+"""Where the honeypot stands: its plan, the kernel's table, its namespace, and what runs inside."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+from darkflow.commands.answering import Answering
+from darkflow.divert import portrules
+from darkflow.divert.honeynet import INNER_MAC, OUTER_MAC, Honeynet, commands
+from darkflow.divert.keeper import Keeper
+from darkflow.divert.namespace import Namespace, found_host
+from darkflow.divert.nft import Nft
+from darkflow.divert.plan import Plan
+from darkflow.divert.ruleset import render
+from darkflow.divert.services import name_of, read_services
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Callable
+
+    from darkflow.commands.answering import Heard
+    from darkflow.divert.dispatcher import Flow
+
+    Say = Callable[..., None]
+
+RESPONDER = "responder"
+
+
+def plan_of(options: argparse.Namespace, settings: dict[str, Any]) -> Plan:
+    """The plan that the options ask for; ValueError says in one line what is missing."""
+    if settings["networks"] is None:
+        raise ValueError("the honeypot answers for --networks: give them, as 192.0.2.0/24,...")
+    modes = [name for name in ("mirror", "outside") if getattr(options, name)]
+    if len(modes) != 1:
+        raise ValueError(
+            "give either --mirror IF, or --outside IF and --inside IF (see: darkflow honeypot"
+            " --help)"
+        )
+    inline = modes == ["outside"]
+    if inline != bool(options.inside):
+        raise ValueError("--outside and --inside belong together")
+    mode = "sensor" if options.sensor_to else "inline" if inline else "mirror"
+    return Plan(
+        mode=mode,
+        outside=options.outside or options.mirror,
+        inside=options.inside,
+        hp0=options.sensor_to or Honeynet.outer,
+        hp1_mac=INNER_MAC,
+        networks=settings["networks"][0],
+        hold_ns=settings["hold"],
+        idle_ns=settings["idle"],
+        flows=settings["flows"],
+        shield=not options.no_shield,
+        cut={"cuts": "always"}.get(options.late_answer, options.late_answer),
+    )
+
+
+class Place:
+    """Makes and removes it all.
+
+    nft: the kernel's table. macs: destination and source of frames for the honeypot, 12 bytes.
+    watched: the interfaces that the engine sees, the honeypot's own as the last.
+    """
+
+    def __init__(self, options: argparse.Namespace, settings: dict[str, Any]) -> None:
+        self.plan = plan_of(options, settings)
+        self.net = Honeynet(networks=settings["networks"][0])
+        self.services = read_services(options.service or [], self.net.responder_port)
+        self.macs = bytes.fromhex((INNER_MAC + OUTER_MAC).replace(":", ""))
+        self.nft = Nft()
+        self.namespace = Namespace(self.net)
+        self._keeper: Keeper | None = None
+        self._answering: Answering | None = None
+        self._is_made = False
+        ends = [self.plan.outside, *([self.plan.inside] if self.plan.inside else [])]
+        self.watched = [*ends, self.plan.hp0]
+
+    @property
+    def answers(self) -> bool:
+        """Whether there is a honeypot, and not only a third party's sensor."""
+        return self.plan.mode != "sensor"
+
+    def describe(self) -> None:
+        """Print what would be set up, as a shell script."""
+        lines = []
+        if self.answers:
+            rules = portrules.render(self.net, self.services)
+            inner = portrules.settings(self.services)
+            lines += ["# The honeypot's namespace", *commands(self.net, found_host(), rules, inner)]
+        lines += ["# The data plane", "nft -f - <<'END'", render(self.plan).rstrip(), "END"]
+        sys.stdout.write("\n".join(lines) + "\n")
+
+    def make(self) -> None:
+        """Set it up, over what a killed run has left; OSError says what the system refuses."""
+        self._is_made = True
+        if self.answers:
+            rules = portrules.render(self.net, self.services)
+            self.namespace.make(rules, portrules.settings(self.services))
+        self.nft.apply(self.plan)
+
+    def stop_diverting(self) -> None:
+        """From now on every packet goes its own way."""
+        self.nft.remove()
+
+    def remove(self) -> None:
+        """Put everything back as it was; a second time is fine."""
+        if not self._is_made:
+            return
+        self._is_made = False
+        if self._answering is not None:
+            self._answering.close()
+        if self._keeper is not None:
+            self._keeper.stop()
+        self.nft.remove()
+        if self.answers:
+            self.namespace.remove()
+        self.nft.close()
+
+    def start_services(self, say: Say, heard: Heard) -> None:
+        """Start what runs inside; `heard` gets the responder's reports."""
+        if not self.answers:
+            return
+        sockets = self.namespace.listeners(self.net.responder_port)
+        self._answering = Answering(sockets, [], heard, say)
+        self._answering.start()
+        ports = portrules.relay_ports(self.net, self.services)
+        relayed = {name: self.namespace.listeners(port) for name, port in ports.items()}
+        self._keeper = Keeper(self.services, self.namespace, relayed, say)
+        self._keeper.start()
+
+    def service_of(self, flow: Flow) -> str:
+        """Who answers connections to this port."""
+        return name_of(self.services, flow[3]) or RESPONDER
+
+    def services_status(self) -> dict[str, str]:
+        """State of each service, in words."""
+        states = self._keeper.states() if self._keeper is not None else []
+        answering = self._answering
+        told = {RESPONDER: answering.describe()} if answering is not None else {}
+        return told | {
+            one.name: f"{one.state}, process {one.pid}, {one.restarts} restarts" for one in states
+        }
+
+    def kernel_stats(self) -> dict[str, int]:
+        """The data plane's own counters."""
+        return self.nft.stats()
