@@ -91,11 +91,11 @@ class Answering:
         errors, their_errors = os.pipe2(os.O_CLOEXEC)
         fds = [one.fileno() for one in self._sockets]
         argv = [sys.executable, "-m", "darkflow.honeypot.responder"]
+        if os.geteuid() == 0:
+            argv = [sys.executable, "-m", "darkflow.honeypot.unprivileged", str(NOBODY)]
         for fd in fds:
             argv += ["--listen-fd", str(fd)]
         argv += ["--report", str(theirs), *self._words]
-        if os.geteuid() == 0:
-            argv += ["--user", str(NOBODY)]
         try:
             self._process = process = subprocess.Popen(
                 argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=their_errors,
