@@ -9,11 +9,13 @@ from darkflow.units import (
     parse_count,
     parse_days,
     parse_listen,
+    parse_marker,
     parse_networks,
     parse_payload,
     parse_positive_time,
     parse_rotate_size,
     parse_rows,
+    parse_sessions,
     parse_size,
     parse_store_bytes,
     parse_time,
@@ -196,6 +198,36 @@ SETTINGS: tuple[Setting, ...] = (
         "memory for that, of all sessions that are open", parse_bytes,
     ),
     Setting(
+        "responder_idle", ("--responder-idle",), "15s", "time",
+        "how long a client of the built-in responder may be silent", parse_positive_time,
+    ),
+    Setting(
+        "responder_time", ("--responder-time",), "60s", "time",
+        "how long a connection to it may last", parse_positive_time,
+    ),
+    Setting(
+        "responder_bytes", ("--responder-bytes",), "1MiB", "bytes",
+        "how much a client may say to it, and be told", parse_bytes,
+    ),
+    Setting(
+        "responder_connections", ("--responder-connections",), "8192", "connections",
+        "its connections at a time; those beyond are accepted, closed and counted", parse_size,
+    ),
+    Setting(
+        "responder_tls", ("--responder-tls",), "1024", "sessions",
+        "its TLS sessions at a time; beyond, and always with 0, a client is refused once it has"
+        " said what it can", parse_sessions,
+    ),
+    Setting(
+        "responder_certificate", ("--responder-certificate",), None, "file",
+        "its key and certificate for TLS, in one PEM file (default: made at the start)", str,
+    ),
+    Setting(
+        "responder_marker", ("--responder-marker",), None, "word",
+        "a word that its pages and banners carry, to be known again in tests (default: none)",
+        parse_marker,
+    ),
+    Setting(
         "store_flush", ("--store-flush",), "2s", "time",
         "how long rows for --store may wait in memory; 100,000 of them are written at once",
         parse_positive_time,
@@ -226,7 +258,8 @@ ONLY = (
     )),
     (("honeypot",), (
         "jitter", "flows", "prefix_flows", "source_flows", "rate", "prefix_rate", "source_rate",
-        "payload", "payload_buffer",
+        "payload", "payload_buffer", "responder_idle", "responder_time", "responder_bytes",
+        "responder_connections", "responder_tls", "responder_certificate", "responder_marker",
     )),
 )  # fmt: skip
 

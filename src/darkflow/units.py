@@ -150,6 +150,18 @@ def parse_payload(text: str) -> int:
     return size_bytes
 
 
+def parse_sessions(text: str) -> int:
+    """A number of sessions: 0 to 2^29."""
+    return 0 if text.strip() == "0" else parse_size(text)
+
+
+def parse_marker(text: str) -> str:
+    """A word of at most 32 letters and digits."""
+    if not (text.isascii() and text.isalnum() and len(text) <= 32):
+        raise ValueError(f"{text!r} is no word of at most 32 letters and digits")
+    return text
+
+
 def parse_tunnels(text: str) -> tuple[str, ...]:
     """Names of tunnels from a comma-separated list, or "all"."""
     names = tuple(name.strip() for name in text.split(",") if name.strip())
