@@ -104,6 +104,38 @@ def catch(caught: list[str], stopping: threading.Event) -> None:
                     caught.append(f"{device} {frame.hex()}")
 
 
+ELSEWHERE = """
+import sys, time
+from darkflow.divert.honeynet import Honeynet
+from darkflow.divert.namespace import Namespace
+namespace = Namespace(Honeynet(("203.0.113.0/24",), name=sys.argv[1]))
+namespace.make()
+print("up", flush=True)
+sys.stdin.read()
+namespace.remove()
+"""
+
+
+def test_from_another_mount_namespace(place: World) -> None:
+    """As `ip netns exec` gives one: there the namespace's name is known to its maker alone."""
+    enter = ["ip", "netns", "exec", place.machine, sys.executable, "-c"]
+    code = "import sys\nfrom darkflow.divert.inside import exec_inside\n"
+    code += f"sys.exit(exec_inside(['ls', '/sys/class/net'], {place.net.name!r}))"
+    with subprocess.Popen(
+        [*enter, ELSEWHERE, place.net.name], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as owner:
+        assert owner.stdin is not None
+        assert owner.stdout is not None
+        assert owner.stdout.readline() == b"up\n"
+        done = subprocess.run([*enter, code], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        assert "hp1" in done.stdout.split()
+        assert exec_inside(["true"], place.net.name) == 0
+        owner.stdin.close()
+        assert owner.wait(10) == 0
+    assert "hp0" not in run("ip", "link")
+
+
 def test_ctrl_c_is_for_the_command(place: World) -> None:
     namespace = Namespace(place.net)
     namespace.make()

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from darkflow.divert import keeper
+from darkflow.divert import program
 from honeypots import CLIENT4, CONTAINED, PYTHON, World, honeypot, run
 
 STUBBORN = """
@@ -32,7 +32,7 @@ def table(command: Any, **more: Any) -> dict[str, Any]:
 def test_one_that_ends_is_started_again_each_time_later(
     place: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(keeper, "FIRST_WAIT_S", 0.05)
+    monkeypatch.setattr(program, "FIRST_WAIT_S", 0.05)
     with honeypot(place, [table("sh -c 'echo here; exit 3'")]) as pot:
         pot.wait_for(lambda: place.lines("a").count("here") == 4)
         times = []
@@ -49,8 +49,8 @@ def test_one_that_ends_is_started_again_each_time_later(
 def test_one_that_was_steady_is_started_again_at_once(
     place: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(keeper, "FIRST_WAIT_S", 0.01)
-    monkeypatch.setattr(keeper, "STEADY_S", 0.0)
+    monkeypatch.setattr(program, "FIRST_WAIT_S", 0.01)
+    monkeypatch.setattr(program, "STEADY_S", 0.0)
     with honeypot(place, [table("false")]) as pot:
         pot.wait_for(lambda: pot.keeper.states()[0].restarts >= 4)
         waits = {values["in_s"] for level, _, values in place.said if level == "warning"}
@@ -67,7 +67,7 @@ def test_one_that_was_steady_is_started_again_at_once(
 def test_when_it_is_started_again(
     place: World, restart: str, command: str, again: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(keeper, "FIRST_WAIT_S", 0.01)
+    monkeypatch.setattr(program, "FIRST_WAIT_S", 0.01)
     with honeypot(place, [table(command, restart=restart)]) as pot:
         if again:
             pot.wait_for(lambda: pot.keeper.states()[0].restarts > 0)
@@ -84,7 +84,7 @@ def test_the_end_of_one_that_is_killed_is_told(place: World) -> None:
 
 
 def test_stop_is_polite_and_then_not(place: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(keeper, "GRACE_S", 0.5)
+    monkeypatch.setattr(program, "GRACE_S", 0.5)
     polite = "trap 'echo bye; exit 0' TERM; echo hello; while :; do sleep 0.1; done"
     services = [
         table(["sh", "-c", polite]),
@@ -133,6 +133,40 @@ def test_a_limit_that_cannot_be_kept_is_said(place: World) -> None:
     held = pot.keeper._programs[0]._held
     said = any("cpu is not limited" in line for line in place.lines("a"))
     assert said == ("cpu" not in held)
+
+
+def test_one_that_listens_elsewhere_is_told_of(
+    place: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(program, "LISTEN_WITHIN_S", 0.3)
+    web = [PYTHON, "-m", "http.server", "8000"]
+    services = [
+        table(web, ports=["80"], port=8080),
+        table(web, ports=["8000-8005"]) | {"name": "b"},
+        {"name": "c", "ports": ["22"], "to": "127.0.0.1:9"},
+    ]
+    with honeypot(place, services) as pot:
+        assert not pot.keeper.wait(0.2)
+        pot.wait_for(lambda: any("nothing listens" in line for line in place.lines("a")))
+        said = next(line for line in place.lines("a") if "nothing listens" in line)
+        assert said.startswith("nothing listens inside on 8080: is that where")
+        assert not [line for line in place.lines("b") if "nothing listens" in line]
+
+
+def test_waiting_until_all_listen(place: World) -> None:
+    web = [PYTHON, "-m", "http.server", "8000"]
+    services = [
+        table(web, ports=["80"], port=8000),
+        table("true", restart="never", ports=["81"]) | {"name": "b"},
+        {"name": "c", "ports": ["22"], "to": "127.0.0.1:9"},
+    ]
+    with honeypot(place, services) as pot:
+        assert pot.keeper.wait(20)
+        states = {one.name: one for one in pot.keeper.states()}
+        assert (states["a"].listens, states["c"].listens) == (True, True)
+        assert states["b"].state == "ended"
+        with place.connect("203.0.113.7", 80):
+            pass
 
 
 def test_ports_come_to_their_programs(place: World) -> None:

@@ -184,7 +184,7 @@ def _from(read: Mapping[str, Any]) -> Service:
 
 def _against(service: Service, others: Sequence[Service], responder_port: int) -> None:
     """What a service may not share with those before it, or with the responder."""
-    if _shared(_listening(service), [(responder_port, responder_port)]):
+    if _shared(listens_on(service), [(responder_port, responder_port)]):
         raise ValueError(f"port: {responder_port} is where the built-in responder listens")
     for other in others:
         if other.name == service.name:
@@ -192,13 +192,13 @@ def _against(service: Service, others: Sequence[Service], responder_port: int) -
         both = _shared(service.ports, other.ports)
         if both:
             raise ValueError(f'ports: "{other.name}" takes port {both} already')
-        both = _shared(_listening(service), _listening(other))
+        both = _shared(listens_on(service), listens_on(other))
         if both:
             raise ValueError(f'port: "{other.name}" listens on {both} already')
 
 
-def _listening(service: Service) -> tuple[Range, ...]:
-    """The ports that its program listens on inside."""
+def listens_on(service: Service) -> tuple[Range, ...]:
+    """The ports that its program listens on inside; none for a host elsewhere."""
     if service.target is not None:
         return ()
     return service.ports if service.port is None else ((service.port, service.port),)

@@ -1,0 +1,46 @@
+"""How one service is started: its command, its limits; what runs is in test_keeper.py."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from darkflow.divert.program import PATH, found, relay_command, rlimits
+from darkflow.divert.services import Service
+
+
+def test_the_program_has_its_whole_path(tmp_path: Path) -> None:
+    (tmp_path / "tool").write_text("")
+    (tmp_path / "tool").chmod(0o755)
+
+    def whole(*command: str, directory: str = "") -> list[str]:
+        return found(Service("a", (), command, directory=directory), f"{tmp_path}:{PATH}")
+
+    assert whole("tool", "x") == [str(tmp_path / "tool"), "x"]
+    assert whole("/opt/tool") == ["/opt/tool"]
+    assert whole("bin/tool", directory="/opt/a") == ["/opt/a/bin/tool"]
+    assert whole("../tool", directory="/opt/a") == ["/opt/tool"]
+    # Said by whoever starts it.
+    assert whole("no-such-tool") == ["no-such-tool"]
+
+
+def test_memory_is_a_limit_of_each_process_only_without_a_cgroup() -> None:
+    service = Service("a", (), ("true",), memory_bytes=99, open_files=5, processes=7)
+    assert rlimits(service, frozenset()) == {"CORE": 0, "NOFILE": 5, "NPROC": 7, "DATA": 99}
+    assert "DATA" not in rlimits(service, frozenset(["memory"]))
+
+
+def test_a_relay_is_told_what_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SECRET", "x")
+    service = Service("a", (), target=("198.51.100.7", 22), connections=9, proxy_protocol=True)
+    argv, files, environment = relay_command(service, [5, 6])
+    assert argv[:3] == [sys.executable, "-m", "darkflow.divert.relay"]
+    assert files == [5, 6]
+    assert "SECRET" not in environment
+    spec = json.loads(argv[3])
+    assert (spec["address"], spec["port"], spec["connections"]) == ("198.51.100.7", 22, 9)
+    assert (spec["proxy_protocol"], spec["parent"]) == (True, os.getpid())
