@@ -126,17 +126,14 @@ _QUIET6 = {
 _INSIDE = {
     "ipv4/ip_forward": "0",
     "ipv4/conf/{}/rp_filter": "0",
-    # A client may have a watched address itself.
-    "ipv4/conf/{}/accept_local": "1",
     "ipv4/conf/{}/arp_ignore": "8",
     # A program may choose one of the watched addresses, and any port without being root.
     "ipv4/ip_nonlocal_bind": "1",
     "ipv4/ip_unprivileged_port_start": "0",
-    # A forged SYN gets two SYN+ACKs at most. 10,000 SYNs a second wait 3 s each; beyond the
-    # backlog cookies answer, which need no memory.
+    # A forged SYN gets two SYN+ACKs at most. 10,000 SYNs a second wait 3 s each in a listener's
+    # backlog; beyond it cookies answer, which need no memory (and no tcp_max_syn_backlog).
     "ipv4/tcp_synack_retries": "1",
     "ipv4/tcp_syncookies": "1",
-    "ipv4/tcp_max_syn_backlog": "262144",
     "core/somaxconn": "65535",
     # Clients that are gone are forgotten within half a minute, not after a quarter of an hour.
     "ipv4/tcp_retries2": "6",
