@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from darkflow.divert.program import PATH, found, relay_command, rlimits
+from darkflow.divert.program import PATH, ServiceState, found, relay_command, rlimits
 from darkflow.divert.services import Service
 
 
@@ -26,6 +26,19 @@ def test_the_program_has_its_whole_path(tmp_path: Path) -> None:
     assert whole("../tool", directory="/opt/a") == ["/opt/tool"]
     # Said by whoever starts it.
     assert whole("no-such-tool") == ["no-such-tool"]
+
+
+def test_a_state_in_words() -> None:
+    well = ServiceState("a", "running", 7, 1.0, 0, None, 0, True)
+    assert well.describe() == "running as process 7"
+    deaf = ServiceState("a", "running", 7, 1.0, 2, 1, 5, False)
+    assert deaf.describe() == (
+        "running as process 7, nothing listens on its ports, restarted 2 times, output lost: 5"
+    )
+    assert ServiceState("a", "waiting", 0, 1.0, 1, 127, 0, False).describe() == (
+        "waiting after status 127, restarted 1 times"
+    )
+    assert ServiceState("a", "starting", 0, 0.0, 0, None, 0, False).describe() == "starting"
 
 
 def test_memory_is_a_limit_of_each_process_only_without_a_cgroup() -> None:

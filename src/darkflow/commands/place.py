@@ -138,9 +138,7 @@ class Place:
         states = self._keeper.states() if self._keeper is not None else []
         answering = self._answering
         told = {RESPONDER: answering.describe()} if answering is not None else {}
-        return told | {
-            one.name: f"{one.state}, process {one.pid}, {one.restarts} restarts" for one in states
-        }
+        return told | {one.name: one.describe() for one in states}
 
     def kernel_stats(self) -> dict[str, int]:
         """The data plane's own counters."""

@@ -54,6 +54,17 @@ class ServiceState:
     lost: int
     listens: bool
 
+    def describe(self) -> str:
+        """In words, for the status."""
+        told = self.state
+        if self.state == RUNNING:
+            told += f" as process {self.pid}"
+            told += "" if self.listens else ", nothing listens on its ports"
+        elif self.exit_status is not None:
+            told += f" after status {self.exit_status}"
+        told += f", restarted {self.restarts} times" if self.restarts else ""
+        return told + (f", output lost: {self.lost}" if self.lost else "")
+
 
 class Program:
     """All of it but `prepare` and `state` is the thread's alone."""
