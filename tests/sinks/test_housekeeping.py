@@ -51,9 +51,9 @@ def ago(days: int) -> date:
 
 def test_days_that_are_too_old_go(tmp_path: Path) -> None:
     fill(tmp_path, [ago(30), ago(7), ago(6), TODAY])
-    assert keep(tmp_path, 7).removed == [f"2 days before {ago(6)}"]
+    assert list(keep(tmp_path, 7).removed) == [f"2 days before {ago(6)}"]
     assert days_of(tmp_path) == [ago(6), TODAY]
-    assert keep(tmp_path, 7).removed == []
+    assert list(keep(tmp_path, 7).removed) == []
 
 
 def test_captures_of_long_ago_are_kept_by_their_own_days(tmp_path: Path) -> None:
@@ -73,7 +73,7 @@ def test_the_oldest_days_go_when_the_store_is_too_large(tmp_path: Path) -> None:
     (size,) = pl.DataFrame(
         {"s": [sum(f.stat().st_size for f in tmp_path.rglob("day=*/*.parquet"))]}
     )["s"]
-    assert keep(tmp_path, 30, size).removed == []
+    assert list(keep(tmp_path, 30, size).removed) == []
     keep(tmp_path, 30, size - 1000)
     assert days_of(tmp_path) == [ago(1), TODAY]
     keep(tmp_path, 30, size // 3 + 1000)
@@ -124,7 +124,7 @@ def test_a_clock_that_was_a_day_ahead_costs_nothing_and_keeps_nothing_for_ever(
     tomorrow = ago(-1)
     fill(tmp_path, [ago(1), tomorrow])  # a run while the clock was ahead,
     fill(tmp_path, [TODAY])  # and one after it was set back
-    assert keep(tmp_path, days).removed == ([f"1 day before {TODAY}"] if days == 1 else [])
+    assert list(keep(tmp_path, days).removed) == ([f"1 day before {TODAY}"] if days == 1 else [])
     assert days_of(tmp_path)[-2:] == [TODAY, tomorrow]
     # Time goes on; every day is kept for as long as it would have been with a right clock.
     for passed in range(1, days + 2):
@@ -140,7 +140,7 @@ def test_a_clock_that_has_lost_its_battery_removes_nothing(tmp_path: Path) -> No
     fill(tmp_path, [ago(1), TODAY])
     housekeeping = Housekeeping(tmp_path, 1, 1 << 40, lambda: date(1970, 1, 1))
     housekeeping.retain()
-    assert housekeeping.removed == []
+    assert not housekeeping.removed
     assert days_of(tmp_path) == [ago(1), TODAY]
 
 
@@ -155,4 +155,4 @@ def test_a_round_leaves_few_files(tmp_path: Path) -> None:
 def test_an_empty_store_needs_nothing(tmp_path: Path) -> None:
     for name in TABLES:
         Table(tmp_path, name, "run")
-    assert keep(tmp_path, 1, 1 << 20).removed == []
+    assert list(keep(tmp_path, 1, 1 << 20).removed) == []

@@ -57,10 +57,13 @@ class Vitals:
     def _add_card_drops(self) -> None:
         """An interface that has gone and come back counts from 0 again; what was lost stays."""
         cards = card_counters()
+        called = self._workers[0].source.called if self._workers else {}
         for name in self._names:
-            now, before = cards.get(name, (0, 0))[1], self._cards.get(name, (0, 0))[1]
-            self._dropped_card[name] += now - before if now >= before else now
-        self._cards = cards
+            now = cards.get(called.get(name, name))
+            if now is not None:
+                before = self._cards.get(name, (0, 0))[1]
+                self._dropped_card[name] += now[1] - before if now[1] >= before else now[1]
+                self._cards[name] = now
 
     def stats(self) -> dict[str, Any]:
         """All metrics now, as the log and the store tell them: numbers and histograms."""

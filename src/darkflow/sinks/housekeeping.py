@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -12,6 +13,8 @@ import polars as pl
 from darkflow.sinks.delta import TABLES, Upkeep
 
 FEW_FILES = 16
+# A sensor removes something every few minutes, for years.
+TOLD = 32
 VACUUM_S = 3600.0
 # Room is made in steps, so that the newest day is not rewritten over and over.
 CUT_SHARE = 0.9
@@ -23,12 +26,12 @@ def today_utc() -> date:
 
 
 class Housekeeping:
-    """Retention, compaction, vacuum. What it removes by age and size is told by `removed`."""
+    """Retention, compaction, vacuum. `removed`: the last of what went because of age and size."""
 
     def __init__(
         self, store: Path, days: int, size_bytes: int, today: Callable[[], date] = today_utc
     ) -> None:
-        self.removed: list[str] = []
+        self.removed: deque[str] = deque(maxlen=TOLD)
         self.tables = [Upkeep(store, name) for name in TABLES]
         self._days = days
         self._size_bytes = size_bytes

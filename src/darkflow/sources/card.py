@@ -8,13 +8,19 @@ import socket
 import struct
 from pathlib import Path
 
-SIOCGIFFLAGS, SIOCGIFMTU, SIOCGIFHWADDR, SIOCETHTOOL = 0x8913, 0x8921, 0x8927, 0x8946
+from darkflow.sources.interface import (
+    PACKET_ADD_MEMBERSHIP,
+    PACKET_MR_PROMISC,
+    SIOCGIFHWADDR,
+    SOL_PACKET,
+)
+
+SIOCGIFFLAGS, SIOCGIFMTU, SIOCETHTOOL = 0x8913, 0x8921, 0x8946
 IFF_UP, IFF_RUNNING, IFF_PROMISC = 0x1, 0x40, 0x100
 # linux/ethtool.h; who has no privileges may ask all of these.
 GDRVINFO, GFLAGS, GGRO, GET_TS_INFO = 0x03, 0x25, 0x2B, 0x41
 FLAG_LRO, FLAG_RXVLAN = 1 << 15, 1 << 8
 RX_HARDWARE, RAW_HARDWARE = 1 << 2, 1 << 6
-SOL_PACKET, PACKET_ADD_MEMBERSHIP, PACKET_MR_PROMISC = 263, 1, 1
 
 
 class Card:

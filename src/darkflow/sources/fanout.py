@@ -11,6 +11,7 @@ import ctypes
 import struct
 import threading
 
+from darkflow.sources.interface import SOL_PACKET
 from darkflow.sources.kernel_filter import VLANS, assemble, packed
 
 TYPE_CHECKING = False
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
     from darkflow.sources.kernel_filter import Instruction, Step
 
-SOL_PACKET, PACKET_FANOUT, PACKET_FANOUT_DATA = 263, 18, 22
+PACKET_FANOUT, PACKET_FANOUT_DATA = 18, 22
 FANOUT_CBPF = 6
 # The kernel finds a number that no other program's group has.
 FANOUT_UNIQUE_ID = 0x2000

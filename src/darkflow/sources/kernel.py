@@ -10,9 +10,15 @@ import socket
 import struct
 from pathlib import Path
 
-SOL_PACKET, PACKET_VERSION, PACKET_FANOUT, PACKET_IGNORE_OUTGOING = 263, 10, 18, 23
-TPACKET_V3 = 2
-FANOUT_HASH, FANOUT_UNIQUE_ID = 0, 0x2000
+from darkflow.sources.fanout import FANOUT_UNIQUE_ID, PACKET_FANOUT
+from darkflow.sources.interface import (
+    PACKET_IGNORE_OUTGOING,
+    PACKET_VERSION,
+    SOL_PACKET,
+    TPACKET_V3,
+)
+
+FANOUT_HASH = 0
 CAPABILITIES = {"CAP_NET_ADMIN": 12, "CAP_NET_RAW": 13}
 STA_UNSYNC = 0x40
 

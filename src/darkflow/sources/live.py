@@ -224,6 +224,11 @@ class Live:
         return {self.names[source]: count for source, count in self._dropped.items()}
 
     @property
+    def called(self) -> dict[str, str]:
+        """What each interface is called now, by the name it was given with."""
+        return {self.names[source]: name for source, name in self._called.items()}
+
+    @property
     def packets(self) -> dict[str, int]:
         """Packets that the kernel's filter let through, by interface."""
         with self._counting:
