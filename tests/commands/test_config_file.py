@@ -178,3 +178,34 @@ def test_the_example_can_be_used() -> None:
     # What stands there commented out can be brought in.
     text = path.read_text().replace("#events", "events")
     assert tomllib.loads(text).keys() >= {"events", "store"}
+
+
+SERVICE = '[[honeypot.service]]\nname = "web"\nports = ["80"]\ncommand = "true"\n'
+
+
+def test_services_are_tables_of_the_honeypot(tmp_path: Path) -> None:
+    text = f'networks = "192.0.2.0/24"\n[honeypot]\nhold = "3s"\n{SERVICE}{SERVICE}'
+    text = text.replace("web", "mail", 1).replace("80", "25", 1)
+    found = said(tmp_path, text, "honeypot")
+    assert [one["name"] for one in found["service"]] == ["mail", "web"]
+    assert found["hold"] == "3s"
+    # They are checked for every command, and are the honeypot's alone.
+    assert said(tmp_path, text, "sensor") == {"networks": "192.0.2.0/24"}
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        (f"{SERVICE}{SERVICE}", 'service "web": there are two of this name'),
+        (SERVICE.replace("ports", "prots"), 'unknown key "prots": did you mean "ports"?'),
+        ("[honeypot]\nservice = 5\n", "service: write each one below a line [[honeypot.service]]"),
+        (SERVICE.replace("honeypot", "sensor"), 'unknown setting "service" in [sensor]'),
+    ],
+)
+def test_what_is_wrong_with_a_service_is_said(tmp_path: Path, text: str, line: str) -> None:
+    (tmp_path / "c.toml").write_text(text)
+    done = darkflow("honeypot", "--config", "c.toml", "--print-config", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("darkflow: c.toml: ")
+    assert line in done.stderr
+    assert done.stderr.count("\n") == 1

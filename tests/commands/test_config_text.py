@@ -138,3 +138,29 @@ def test_lines_are_short_enough_to_read() -> None:
 def test_any_text_is_written_so_that_it_is_read_back(name: str) -> None:
     argv = ["sensor", f"--events=x{name}", f"--interface={name}"]
     assert read_back("sensor", printed(argv)) == meant(argv)
+
+
+def test_services_are_printed_as_they_were_given(tmp_path: Path) -> None:
+    text = """\
+[[honeypot.service]]
+name = "web"
+ports = ["80", "8000-8010", 8080]
+port = 8000
+command = ["python3", "-m", 'a "b"']
+environment = { "A" = "x\\ty", "B.C" = "" }
+cpu = 0.5
+[[honeypot.service]]
+name = "far"
+ports = "25"
+to = "[2001:db8::7]:25"
+proxy_protocol = true
+"""
+    given, again = tmp_path / "given.toml", tmp_path / "again.toml"
+    given.write_text(text)
+    command = ["honeypot", "--config"]
+    once = darkflow(*command, str(given), "--print-config")
+    assert (once.returncode, once.stderr) == (0, "")
+    again.write_text(once.stdout)
+    services = tomllib.loads(text)["honeypot"]["service"]
+    assert tomllib.loads(once.stdout)["honeypot"]["service"] == services
+    assert darkflow(*command, str(again), "--print-config").stdout == once.stdout

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import textwrap
+from decimal import Decimal
 from typing import Any
 
 from darkflow.commands.config_file import keys_of
@@ -42,6 +43,9 @@ def config_text(parser: argparse.ArgumentParser, options: argparse.Namespace) ->
             lines.append(f"#{key} = {_toml(key, example)}")
         else:
             lines.append(f"{key} = {_toml(key, value)}")
+    for table in getattr(options, "service", None) or ():
+        lines += ["", "[[honeypot.service]]"]
+        lines += [f"{key} = {_toml(key, value)}" for key, value in table.items()]
     return "\n".join(lines) + "\n"
 
 
@@ -72,6 +76,11 @@ def _is_whole(text: str) -> bool:
 def _toml(key: str, value: Any) -> str:
     if isinstance(value, list):
         return f"[{', '.join(_toml(key, one) for one in value)}]"
+    if isinstance(value, dict):
+        pairs = (f"{_toml(key, name)} = {_toml(key, one)}" for name, one in value.items())
+        return f"{{ {', '.join(pairs)} }}"
+    if isinstance(value, Decimal):
+        return str(value)
     if isinstance(value, str):
         try:
             value.encode()
