@@ -120,7 +120,7 @@ def test_close_waits_no_longer_than_it_may_and_says_what_is_lost(pipe: Pipe) -> 
     assert 0.4 < time.monotonic() - began < 1.5
     assert 0 < out.box.written < 1000
     assert said == (
-        f"{out.box.dropped} lines could not be written to lines to the pipe: it was too slow"
+        f"lines to the pipe: {out.box.dropped} lines could not be written: it was too slow"
     )
     assert out.box.close(time.monotonic() + 5) is None  # a second time there is nothing to say
 
@@ -218,7 +218,7 @@ def test_the_close_does_not_wait_for_a_target_that_fails(pipe: Pipe) -> None:
     began = time.monotonic()
     said = out.close(within_s=5)
     assert time.monotonic() - began < 2
-    assert said == "10 lines could not be written to the pipe: Input/output error"
+    assert said == "the pipe: 10 lines could not be written: Input/output error"
 
 
 def test_a_thread_that_hangs_is_said_and_left_behind(pipe: Pipe) -> None:
@@ -233,7 +233,7 @@ def test_a_thread_that_hangs_is_said_and_left_behind(pipe: Pipe) -> None:
     began = time.monotonic()
     said = Listened.close(out, within_s=0.5)
     assert time.monotonic() - began < 1.5
-    assert said == "1000 lines could not be written to the file: it takes nothing"
+    assert said == "the file: 1000 lines could not be written: it takes nothing"
     pipe.take()  # lets the thread go on, and end
 
 

@@ -170,7 +170,7 @@ def test_a_disk_that_stays_full_costs_counted_lines_at_the_end(tmp_path: Path) -
         count = len(numbers(out.path.read_bytes()))
         assert (out.box.written, out.box.dropped) == (count, 1000 - count)
         assert lost == (
-            f"{1000 - count} lines could not be written to the file: No space left on device"
+            f"the file: {1000 - count} lines could not be written: No space left on device"
         )
 
 

@@ -63,7 +63,7 @@ def test_a_reader_that_stalls_gets_whole_lines_and_the_rest_is_counted() -> None
     assert numbers(whole) == list(range(int(written)))
     assert len(data) - len(whole) < len(lines(0, 1))
     assert int(written) + int(dropped) == 5000
-    assert lost.startswith(f"{dropped} lines could not be written to standard output")
+    assert lost.startswith(f"standard output: {dropped} lines could not be written")
 
 
 def test_a_reader_that_has_gone_is_known() -> None:

@@ -171,9 +171,7 @@ class Outbox:
         if not left:
             return None
         why = self.trouble or "it was too slow"
-        return (
-            f"{left} {self.target.framing.unit} could not be written to {self.target.name}: {why}"
-        )
+        return f"{self.target.name}: {left} {self.target.framing.unit} could not be written: {why}"
 
     # ---- the thread ------------------------------------------------------------------------
 
