@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import struct
+import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -242,3 +243,23 @@ def test_what_would_count_wrongly_or_harm_is_refused(words: tuple[str, ...], tol
     done = darkflow("sensor", *words)
     assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
     assert told in done.stderr
+
+
+def test_two_taps_of_one_direction_each(link: Wire, tmp_path: Path) -> None:
+    """SYNs come on one interface, their answers on the other."""
+    link.run("ip", "link", "add", "w2", "netns", link.near, "type", "veth",
+             "peer", "name", "w3", "netns", link.far)  # fmt: skip
+    for namespace, device in ((link.near, "w2"), (link.far, "w3")):
+        link.run("ip", "-n", namespace, "link", "set", device, "up", "mtu", "65000")
+    sensor = SensorProcess(link, tmp_path, "--hold", "1s", interfaces=("w1", "w3"))
+    flows = [Flow(orig_port=n + 1) for n in range(200)]
+    syns = write(tmp_path / "syns", [(n * MS, ethernet(f.syn())) for n, f in enumerate(flows)])
+    answers = [(n * MS, ethernet(f.answer())) for n, f in enumerate(flows) if n % 2]
+    link.replay(syns)
+    back = write(tmp_path / "answers", answers)
+    argv = link.inside(link.near, "tcpreplay", "-q", "-i", "w2", str(back))
+    subprocess.run(argv, check=True, capture_output=True, timeout=60)
+    sensor.wait_for(lambda: len(sensor.lines) == 100)
+    assert sensor.end(signal.SIGTERM)[0] == 0
+    assert "answered=100 refused=0 dark=100 undecided=0 " in sensor.log
+    assert all(json.loads(line)["src_port"] % 2 for line in sensor.lines)
