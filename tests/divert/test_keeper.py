@@ -138,10 +138,10 @@ def test_a_limit_that_cannot_be_kept_is_said(place: World) -> None:
 def test_one_that_listens_elsewhere_is_told_of(
     place: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(program, "LISTEN_WITHIN_S", 0.3)
+    monkeypatch.setattr(program, "LISTEN_WITHIN_S", 1.0)
     web = [PYTHON, "-m", "http.server", "8000"]
     services = [
-        table(web, ports=["80"], port=8080),
+        table("sleep 600", ports=["80"], port=8080),
         table(web, ports=["8000-8005"]) | {"name": "b"},
         {"name": "c", "ports": ["22"], "to": "127.0.0.1:9"},
     ]

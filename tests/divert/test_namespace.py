@@ -17,11 +17,12 @@ from pathlib import Path
 
 import pytest
 
-from darkflow.divert import portrules
+from darkflow.divert import launch, portrules
 from darkflow.divert.honeynet import INNER_MAC, OUTER_MAC, Honeynet, commands
 from darkflow.divert.namespace import (
     NAMESPACES,
     Namespace,
+    default_name,
     entered,
     found_host,
     running,
@@ -316,6 +317,31 @@ def test_what_the_machine_refuses_is_said_in_a_line(place: World) -> None:
         Namespace(place.net).make("no rules")
     assert not (NAMESPACES / place.net.name).exists()
     assert not list(STATE.glob(f"{place.net.name}*"))
+
+
+def test_each_of_the_machines_namespaces_has_its_own(place: World) -> None:
+    """Two honeypots at one time, where nobody gave them names."""
+    assert default_name() == f"{place.machine}_honeypot"
+    with made(Honeynet(place.net.networks, name=default_name())) as here:
+        with place.away():
+            assert default_name() == f"{place.client}_honeypot"
+            with made(Honeynet(place.net.networks, name=default_name())) as there:
+                assert os.fstat(here.fd).st_ino != os.fstat(there.fd).st_ino
+                os.close(running(default_name()))
+        os.close(running(default_name()))
+        with entered(here.fd):
+            assert default_name() == f"{place.machine}_honeypot_honeypot"
+    names = []
+    thread = threading.Thread(target=lambda: names.append(unnamed()))
+    thread.start()
+    thread.join()
+    assert names == ["darkflow"]
+
+
+def unnamed() -> str:
+    """The same in a namespace without a name, as the machine's first one is."""
+    launch.unshare(launch.CLONE_NEWNET)
+    return default_name()
 
 
 def test_an_interface_of_another_is_left_alone(place: World) -> None:

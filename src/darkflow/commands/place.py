@@ -9,7 +9,7 @@ from darkflow.commands.answering import Answering
 from darkflow.divert import portrules
 from darkflow.divert.honeynet import INNER_MAC, OUTER_MAC, Honeynet, commands
 from darkflow.divert.keeper import Keeper
-from darkflow.divert.namespace import Namespace, found_host
+from darkflow.divert.namespace import Namespace, default_name, found_host
 from darkflow.divert.nft import Nft
 from darkflow.divert.plan import Plan
 from darkflow.divert.ruleset import render
@@ -65,7 +65,7 @@ class Place:
 
     def __init__(self, options: argparse.Namespace, settings: dict[str, Any]) -> None:
         self.plan = plan_of(options, settings)
-        self.net = Honeynet(networks=settings["networks"][0])
+        self.net = Honeynet(networks=settings["networks"][0], name=default_name())
         self.services = read_services(options.service or [], self.net.responder_port)
         self.macs = bytes.fromhex((INNER_MAC + OUTER_MAC).replace(":", ""))
         self.nft = Nft()

@@ -8,19 +8,19 @@ import subprocess
 from collections.abc import Sequence
 
 from darkflow.divert import launch
-from darkflow.divert.honeynet import Honeynet
-from darkflow.divert.namespace import running
+from darkflow.divert.namespace import default_name, running
 
 
-def exec_inside(command: Sequence[str], name: str = Honeynet.name) -> int:
+def exec_inside(command: Sequence[str], name: str = "") -> int:
     """Run it there; its exit status, 128 + n after signal n.
 
     The files are the machine's, the network is the honeypot's: nothing that it sends gets further
-    than hp0, unless it answers a diverted flow. LookupError: no honeypot of this name runs.
+    than hp0, unless it answers a diverted flow. LookupError: no honeypot of this name (default: the
+    one that has no name of its own) runs here.
     """
     if os.geteuid() != 0:
         raise PermissionError("only root may enter the honeypot's namespace")
-    namespace = running(name)
+    namespace = running(name or default_name())
     spec: launch.Spec = {
         "netns": namespace,
         "confined": False,

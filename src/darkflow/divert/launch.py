@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
 import json
 import os
 import resource
 import signal
+import struct
 import sys
 from pathlib import Path
 from typing import Any, NoReturn, TypedDict
@@ -23,7 +25,13 @@ CLONE_NEWNS, CLONE_NEWIPC, CLONE_NEWPID, CLONE_NEWNET = 0x20000, 0x8000000, 0x20
 MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC = 1, 2, 4, 8
 MS_BIND, MS_REC, MS_SLAVE, MS_SHARED = 4096, 16384, 1 << 19, 1 << 20
 MNT_DETACH = 2
-PR_SET_PDEATHSIG, PR_CAPBSET_DROP, PR_SET_NO_NEW_PRIVS = 1, 24, 38
+PR_SET_PDEATHSIG, PR_SET_SECCOMP, PR_CAPBSET_DROP, PR_SET_NO_NEW_PRIVS = 1, 22, 24, 38
+
+# By machine: linux/audit.h's name of it, and the number of socket(2) there.
+SOCKET_CALLS = {"x86_64": (0xC000003E, 41), "aarch64": (0xC00000B7, 198)}
+# The second numbering of x86_64, and a way to make sockets without socket(2).
+X32, IO_URING_SETUP = 0x40000000, 425
+FAMILIES = (1, 2, 10, 16)  # AF_UNIX, AF_INET, AF_INET6, AF_NETLINK
 
 # Places of its own, of this many bytes at most; in /run are the sockets of the machine's services.
 PRIVATE = ("/tmp", "/var/tmp")
@@ -98,6 +106,39 @@ def drop(uid: int, gid: int, groups: list[int]) -> None:
     _check(_libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "no_new_privs")
 
 
+def only_networks() -> None:
+    """No sockets but local ones, IP and netlink: others, as AF_VSOCK, know no network namespace.
+
+    A filter of system calls, where their numbers are known (seccomp(2)); needs no_new_privs.
+    """
+    known = SOCKET_CALLS.get(os.uname().machine)
+    if known is None:
+        return
+    load, equal, at_least, end = 0x20, 0x15, 0x35, 0x06  # linux/bpf_common.h
+    refuse = 7 + len(FAMILIES)
+    allow = refuse + 1
+    # (code, where to if so, where to if not, value); the next line where none is said.
+    lines = [
+        (load, 1, 1, 4),  # the architecture
+        (equal, 2, refuse, known[0]),
+        (load, 3, 3, 0),  # the system call
+        (at_least, refuse, 4, X32),
+        (equal, refuse, 5, IO_URING_SETUP),
+        (equal, 6, allow, known[1]),
+        (load, 7, 7, 16),  # its first argument
+        *((equal, allow, 8 + at, family) for at, family in enumerate(FAMILIES)),
+        (end, 0, 0, 0x00050000 | errno.EAFNOSUPPORT),  # SECCOMP_RET_ERRNO
+        (end, 0, 0, 0x7FFF0000),  # SECCOMP_RET_ALLOW
+    ]
+    code = b"".join(
+        struct.pack("HBBI", what, max(yes - at - 1, 0), max(no - at - 1, 0), value)
+        for at, (what, yes, no, value) in enumerate(lines)
+    )
+    kept = ctypes.create_string_buffer(code, len(code))
+    program = struct.pack("HP", len(lines), ctypes.addressof(kept))
+    _check(_libc.prctl(PR_SET_SECCOMP, 2, program, 0, 0), "seccomp")
+
+
 def end_with(parent: int) -> None:
     """Be killed when the thread that started this process ends; `drop` would undo it."""
     _check(_libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0), "pdeathsig")
@@ -136,6 +177,7 @@ def _first_process(spec: Spec) -> NoReturn:
     _begin_anywhere()
     limit(spec["rlimits"])
     drop(spec["uid"], spec["gid"], spec["groups"])
+    only_networks()
     end_with(0)
     ending: list[int] = []
 
@@ -255,6 +297,7 @@ def command_of(spec: Spec) -> list[str]:
 def _start(spec: Spec) -> NoReturn:
     setns(spec["netns"])
     os.close(spec["netns"])
+    os.umask(0o022)
     signal.pthread_sigmask(signal.SIG_SETMASK, [])
     for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGPIPE, signal.SIGTERM):
         signal.signal(number, signal.SIG_DFL)

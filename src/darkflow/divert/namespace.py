@@ -51,6 +51,8 @@ class Namespace:
         OSError says in a sentence what the system refuses, BlockingIOError that the namespace is
         in use.
         """
+        if os.geteuid() != 0:
+            raise PermissionError("the honeypot needs root: it makes a network namespace")
         self._state = State(self.net.name)
         try:
             _clear(self.net, self._state)
@@ -114,6 +116,15 @@ class Namespace:
                 sock.setblocking(False)
                 found.append(sock)
         return found
+
+
+def default_name() -> str:
+    """What a honeypot's namespace is called when nobody says: another in each named namespace."""
+    own = _identity(Path("/proc/thread-self/ns/net"))
+    for path in NAMESPACES.iterdir() if NAMESPACES.exists() else ():
+        if _identity(path) == own:
+            return f"{path.name}_honeypot"
+    return Honeynet.name
 
 
 def running(name: str) -> int:
