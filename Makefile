@@ -6,7 +6,7 @@
 # make sanitize  the kernels under AddressSanitizer and UBSan, with the fuzzer
 # Each target brings what it needs (tools/prepare); nothing else has to be typed.
 
-SOURCES := pyproject.toml setup.py constraints.txt tools/prepare $(shell find src -name '*.p[yx]*')
+SOURCES := pyproject.toml setup.py constraints.txt tools/prepare tools/honeypots $(wildcard contrib/honeypots/*.txt) $(shell find src -name '*.p[yx]*')
 BIN := .venv/bin
 SECONDS := 600
 RATE := 50000
