@@ -18,8 +18,10 @@ from darkflow.units import (
     TUNNEL_NAMES,
     parse_bytes,
     parse_count,
+    parse_marker,
     parse_networks,
     parse_positive_time,
+    parse_sessions,
     parse_size,
     parse_time,
     parse_tunnels,
@@ -232,6 +234,22 @@ def test_what_is_no_network_is_refused(text: str, message: str) -> None:
     assert str(caught.value).startswith(message)
 
 
+# ---- the responder's ------------------------------------------------------------------------
+
+
+def test_a_number_of_sessions_may_be_none() -> None:
+    assert [parse_sessions(text) for text in ("0", " 0 ", "1", "1024")] == [0, 0, 1, 1024]
+    with pytest.raises(ValueError, match="is not a whole number"):
+        parse_sessions("-1")
+
+
+def test_a_marker_is_a_word_that_needs_no_escape_anywhere() -> None:
+    assert parse_marker("darkmark7") == "darkmark7"
+    for text in ("", "a b", "a-b", "<b>", "é", "a\n", "a" * 33):
+        with pytest.raises(ValueError, match="is no word of at most 32 letters and digits"):
+            parse_marker(text)
+
+
 # ---- the table ------------------------------------------------------------------------------
 
 
@@ -255,6 +273,9 @@ def test_defaults() -> None:
         "jitter": 0, "flows": 1_000_000, "prefix_flows": 500_000, "source_flows": 250_000,
         "rate": 20_000, "prefix_rate": 10_000, "source_rate": 5_000, "payload": 4096,
         "payload_buffer": 256 << 20,
+        "responder_idle": 15 * SECOND_NS, "responder_time": 60 * SECOND_NS,
+        "responder_bytes": 1 << 20, "responder_connections": 8192, "responder_tls": 1024,
+        "responder_certificate": None, "responder_marker": None,
         "metrics": None, "store_flush": 2 * SECOND_NS, "store_rows": 500_000, "store_days": 30,
         "store_bytes": 10 << 30, "output_buffer": 64 << 20, "rotate_size": None,
         "rotate_time": None, "rotate_keep": 10,

@@ -14,6 +14,7 @@ from darkflow.divert.nft import Nft
 from darkflow.divert.plan import Plan
 from darkflow.divert.ruleset import render
 from darkflow.divert.services import name_of, read_services
+from darkflow.honeypot.settings import SETTINGS as RESPONDER_SETTINGS
 
 if TYPE_CHECKING:
     import argparse
@@ -56,6 +57,12 @@ def plan_of(options: argparse.Namespace, settings: dict[str, Any]) -> Plan:
     )
 
 
+def words_of(options: argparse.Namespace) -> list[str]:
+    """The responder's settings, for its own command line."""
+    told = [(one.flags[-1], getattr(options, one.name)) for one in RESPONDER_SETTINGS]
+    return [f"{flag}={text}" for flag, text in told if text is not None]
+
+
 class Place:
     """Makes and removes it all.
 
@@ -70,6 +77,7 @@ class Place:
         self.macs = bytes.fromhex((INNER_MAC + OUTER_MAC).replace(":", ""))
         self.nft = Nft()
         self.namespace = Namespace(self.net)
+        self._words = words_of(options)
         self._keeper: Keeper | None = None
         self._answering: Answering | None = None
         self._is_made = False
@@ -122,7 +130,7 @@ class Place:
         if not self.answers:
             return
         sockets = self.namespace.listeners(self.net.responder_port)
-        self._answering = Answering(sockets, [], heard, say)
+        self._answering = Answering(sockets, self._words, heard, say)
         self._answering.start()
         ports = portrules.relay_ports(self.net, self.services)
         relayed = {name: self.namespace.listeners(port) for name, port in ports.items()}

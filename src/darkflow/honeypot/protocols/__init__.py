@@ -1,0 +1,1 @@
+"""What the built-in responder says: one small machine for each protocol, without I/O."""
