@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from darkflow.divert import launch
+from darkflow.divert.cgroups import hierarchy
 from darkflow.divert.namespace import Namespace
 from honeypots import PYTHON, World, honeypot, open_folder
 
@@ -215,3 +216,5 @@ def test_all_end_with_darkflow_however_it_ends(place: World) -> None:
     namespace = Namespace(place.net)
     namespace.make()
     namespace.remove()
+    root = hierarchy()
+    assert root is None or not (root / f"darkflow-{place.net.name}").exists()

@@ -52,6 +52,19 @@ def test_settings_are_put_back_as_they_were_first_found(place: World) -> None:
     second.end()
 
 
+def test_the_dead_are_forgotten_unless_there_is_something_to_put_right(place: World) -> None:
+    empty, telling, living = (State(f"{place.net.name}-{number}") for number in range(3))
+    for state, steps in ((empty, []), (telling, to("0")), (living, [])):
+        state.keep(5, steps)
+    for state in (empty, telling):
+        os.close(state._fd)  # As if killed.
+    own = State(place.net.name)
+    assert [one.path.exists() for one in (empty, telling, living, own)] == [False, True, True, True]
+    telling.path.unlink()
+    living.end()
+    own.end()
+
+
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"boot": "another", "settings": {"x": "y"}}'])
 def test_a_file_that_says_nothing_of_now_is_passed_over(place: World, text: str) -> None:
     path = state_path(place.net.name)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from darkflow.divert import launch
+from darkflow.divert.cgroups import Cgroups
 from darkflow.divert.honeynet import (
     OUTER_MAC,
     Honeynet,
@@ -193,6 +194,7 @@ def _clear(net: Honeynet, state: State) -> None:
         _kill_inhabitants(path)
         launch.umount(str(path))
         path.unlink(missing_ok=True)
+    Cgroups(net.name).remove()
     state.restore()
 
 

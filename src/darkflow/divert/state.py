@@ -14,6 +14,7 @@ import json
 import os
 import socket
 import struct
+import time
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,8 @@ from darkflow.divert.honeynet import Step
 
 STATE = Path("/run/darkflow")
 SYSCTL = Path("/proc/sys/net")
+
+PATIENCE_S = 0.5
 
 # asm-generic/socket.h
 _SO_NETNS_COOKIE = 71
@@ -33,9 +36,11 @@ class State:
         self.path = state_path(name)
         self._fd = self._lock(name)
         self._kept = read_state(self.path)
+        _forget_the_dead(self.path)
 
     def _lock(self, name: str) -> int:
         self.path.parent.mkdir(parents=True, exist_ok=True)
+        until = time.monotonic() + PATIENCE_S
         while True:
             fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             try:
@@ -44,8 +49,12 @@ class State:
                 if os.fstat(fd).st_ino == self.path.stat().st_ino:
                     return fd
             except BlockingIOError:
-                holder = read_state(self.path).get("pid", "unknown")
+                holder = read_state(self.path).get("pid")
                 os.close(fd)
+                # One that starts elsewhere may be looking whether this is a dead one's.
+                if holder is None and time.monotonic() < until:
+                    time.sleep(0.01)
+                    continue
                 raise BlockingIOError(
                     f"the honeypot {name!r} runs already (process {holder})"
                 ) from None
@@ -98,6 +107,15 @@ def _cookie() -> int:
 
 def _boot() -> str:
     return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+
+
+def _forget_the_dead(own: Path) -> None:
+    """Remove what killed runs in other namespaces have left, if it says nothing of settings."""
+    for path in set(own.parent.glob("*.json")) - {own}:
+        with contextlib.suppress(OSError), path.open() as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if not read_state(path).get("settings"):
+                path.unlink()
 
 
 def read_state(path: Path) -> dict[str, Any]:
