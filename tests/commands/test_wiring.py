@@ -46,7 +46,7 @@ def test_a_store_is_one_of_the_sinks(tmp_path: Path) -> None:
     assert stored.store is not None
     stored.store.close()
     assert sorted(path.name for path in tmp_path.iterdir()) == [
-        "darkflows", "late_answers", "stats", "undecided",
+        "cut_traces", "cuts", "darkflows", "late_answers", "sessions", "stats", "undecided",
     ]  # fmt: skip
 
 
