@@ -156,10 +156,11 @@ class Honeypot:
 
     def run(self) -> int:
         """Run until a signal ends it; the exit status."""
+        # First who answers, then who is sent there.
+        self.place.start_services(self.log, self.joiner.report)
         self.plane.start()
         self.tap.start()
         self.reader.start()
-        self.place.start_services(self.log, self.joiner.report)
         return self.supervisor.run()
 
     def _close_sources(self) -> None:

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     Say = Callable[..., None]
 
 RESPONDER = "responder"
+# A service that takes longer to listen is not waited for.
+PATIENCE_S = 10.0
 
 
 def plan_of(options: argparse.Namespace, settings: dict[str, Any]) -> Plan:
@@ -136,6 +138,8 @@ class Place:
         relayed = {name: self.namespace.listeners(port) for name, port in ports.items()}
         self._keeper = Keeper(self.services, self.namespace, relayed, say)
         self._keeper.start()
+        if not self._keeper.wait(PATIENCE_S):
+            say("warning", "not every service listens yet: the first connections to it are reset")
 
     def service_of(self, flow: Flow) -> str:
         """Who answers connections to this port."""
