@@ -34,6 +34,7 @@ TESTED_THROUGH = {
     "derived": "test_lines",
     "arrow": "test_columns",
     "units": "test_config",
+    "parser_honeypot": "test_parser",
     "supervisor": "test_sensor",
 }
 
