@@ -64,6 +64,14 @@ def test_what_is_allowed_is_left_alone() -> None:
     assert given.dark(flow("2001:db9::1", 1, "2001:db8::1"), 0) == DIVERT
 
 
+def test_the_machines_own_addresses_are_left_alone() -> None:
+    given = Dispatcher(inbound, own=frozenset({packed("192.0.2.1"), packed("2001:db8::1")}))
+    assert given.dark(flow(resp="192.0.2.1"), 0) == "own_address"
+    assert given.dark(flow("2001:db9::1", 1, "2001:db8::1"), 0) == "own_address"
+    assert given.refused["own_address"] == 2
+    assert given.dark(flow(resp="192.0.2.2"), 0) == DIVERT
+
+
 def test_flows_at_one_time_are_limited() -> None:
     given = Dispatcher(inbound, Limits(flows=5, prefix_flows=3, source_flows=2))
     far = (

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING, Any
 
 from darkflow.commands.analyze import EXIT_USAGE, complain
@@ -22,6 +22,7 @@ from darkflow.commands.traces import Traces
 from darkflow.commands.wiring import Wiring, conflict
 from darkflow.divert.cuts import ENDS, SYN_ACK
 from darkflow.divert.dispatcher import Dispatcher, Diverted, Flow, Limits
+from darkflow.divert.own import own_addresses
 from darkflow.divert.plane import Plane
 from darkflow.flow.echoes import Echoes
 from darkflow.honeypot.sessions import Session, Tracker
@@ -35,6 +36,9 @@ if TYPE_CHECKING:
     from darkflow.flow.batch import Frames
     from darkflow.pipeline import Pipeline
     from darkflow.sources.live import Live
+
+# How often the machine's own addresses are read anew.
+OWN_ADDRESSES_S = 10.0
 
 
 def honeypot_command(options: argparse.Namespace, settings: dict[str, Any]) -> int:
@@ -113,7 +117,9 @@ class Honeypot:
             lambda orig, resp: self.wired.networks.direction_of(orig, resp) == "inbound",
             limits_of(settings),
             allowed_of(*_allowed(options)),
+            own_addresses(),
         )
+        self._own_s = self._began_s
         self._socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
         stack.callback(self._socket.close)
         self._socket.bind((place.plan.hp0, 0))
@@ -222,6 +228,10 @@ class Honeypot:
         """Called about once a second: what is wrong."""
         self.joiner.tick()
         self.traces.tick()
+        if time.monotonic() - self._own_s >= OWN_ADDRESSES_S:
+            self._own_s = time.monotonic()
+            with suppress(OSError):
+                self.dispatcher.own = own_addresses()
         lines: list[tuple[str, str]] = []
         if self.tap.failed is not None:
             lines.append(("error", f"sessions are not recorded any more: {self.tap.failed!r}"))

@@ -22,8 +22,8 @@ MOST_BUCKETS = 262_144
 PREFIX4, PREFIX6 = 3, 6  # bytes: /24, /48
 
 DIVERT = "divert"
-REFUSALS = ("not_inbound", "allowed", "known", "malformed", "rate_total", "rate_prefix",
-            "rate_source", "flows_total", "flows_prefix", "flows_source")  # fmt: skip
+REFUSALS = ("not_inbound", "own_address", "allowed", "known", "malformed", "rate_total",
+            "rate_prefix", "rate_source", "flows_total", "flows_prefix", "flows_source")  # fmt: skip
 
 
 def prefix_of(address: bytes) -> bytes:
@@ -103,12 +103,14 @@ class Diverted:
 class Dispatcher:
     """Which flows are diverted now, and whether another one may be.
 
-    inbound(orig, resp) says whether a flow comes from outside to a watched network.
+    inbound(orig, resp) says whether a flow comes from outside to a watched network. `own` are the
+    machine's own addresses, packed: what it answers itself passes no interface that is watched.
     """
 
     inbound: Callable[[bytes, bytes], bool]
     limits: Limits = field(default_factory=Limits)
     allowed: Allowed = field(default_factory=Allowed)
+    own: frozenset[bytes] = frozenset()
 
     def __post_init__(self) -> None:
         """Begin with nothing diverted."""
@@ -137,6 +139,8 @@ class Dispatcher:
         orig = flow[0]
         if not self.inbound(orig, flow[2]):
             return "not_inbound"
+        if flow[2] in self.own:
+            return "own_address"
         if self.allowed.covers(flow):
             return "allowed"
         if flow in self.flows:
