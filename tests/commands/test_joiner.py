@@ -1,102 +1,109 @@
-"""Sessions and what their service says of them, in whatever order they come."""
+"""A session meets what its service said of it, whoever speaks first, and is written once."""
 
 from __future__ import annotations
 
+import time
+from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 
-from darkflow.commands import joiner as module
-from darkflow.commands.joiner import Joiner
-from darkflow.flow.batch import Frames
-from darkflow.honeypot.sessions import Session, Tracker
-from writers import ACK, RST, SYN, SYN_ACK, Flow, Tcp
+from darkflow.commands import joiner as joiner_module
+from darkflow.commands.joiner import PATIENCE_S, REPORT_PATIENCE_S, Joiner
+from darkflow.divert.dispatcher import Flow
 
-MAC, HOST = bytes.fromhex("020000000001"), bytes.fromhex("020000000002")
-SAID: dict[str, Any] = {"protocol": "http", "fields": {}, "decrypted": b""}
+FLOW: Flow = (b"\xc6\x33\x64\x01", 4242, b"\xcb\x00\x71\x07", 80)
+SAID = {"protocol": "http"}
 
 
-def ended(port: int, handshake: bool = True) -> Session:
-    """A session that has ended, with its handshake or without."""
-    line = Flow("198.51.100.1", port, "192.0.2.1", 80)
-    flow = (b"\xc6\x33\x64\x01", port, b"\xc0\0\2\1", 80)
-    tracker = Tracker(MAC, 60_000_000_000)
-    tracker.begin(flow, 1)
-    steps = [(line, Tcp(SYN, 0)), (line.turned(), Tcp(SYN_ACK, 500, 1))]
-    if handshake:
-        steps.append((line, Tcp(ACK, 1, 501)))
-    steps.append((line, Tcp(RST, 1)))
-    found = []
-    for n, (sender, tcp) in enumerate(steps):
-        ends = MAC + HOST if sender is line else HOST + MAC
-        frame = ends + b"\x08\x00" + sender.packet(tcp)
-        found += tracker.observe(Frames.of([(n + 2, 1, frame)]))
-    (session,) = found
-    assert (session.handshake_ns > 0) == handshake
-    return session
+@dataclass
+class Ended:
+    """A session as far as the joiner looks at it."""
+
+    flow: Flow = FLOW
+    handshake_ns: int = 1
 
 
-class Written:
-    """What is written, by port."""
+@dataclass
+class Desk:
+    """A joiner, a clock that is set by hand, and what was written."""
 
-    def __init__(self) -> None:
-        self.all: list[tuple[int, int, dict[str, Any] | None]] = []
-        self.joiner = Joiner(self.write, lambda flow: flow[3] == 80)
+    now_s: float = 1000.0
+    written: list[tuple[Any, int, Any]] = field(default_factory=list)
 
-    def write(self, session: Session, t0_ns: int, said: dict[str, Any] | None) -> None:
-        self.all.append((session.flow[1], t0_ns, said))
+    def __post_init__(self) -> None:
+        self.joiner = Joiner(
+            lambda session, t0_ns, said: self.written.append((session, t0_ns, said)),
+            lambda flow: flow[3] != 9,
+        )
 
-
-def test_in_either_order() -> None:
-    written = Written()
-    one, two = ended(1), ended(2)
-    written.joiner.session(one, 11)
-    written.joiner.report(one.flow, SAID)
-    written.joiner.report(two.flow, SAID)
-    written.joiner.session(two, 22)
-    assert written.all == [(1, 11, SAID), (2, 22, SAID)]
-    written.joiner.tick(last=True)
-    assert len(written.all) == 2
+    def pass_by(self, seconds: float) -> None:
+        self.now_s += seconds
+        self.joiner.tick()
 
 
-def test_who_never_got_to_a_service_is_written_at_once() -> None:
-    written = Written()
-    written.joiner.session(ended(1, handshake=False), 11)
-    assert written.all == [(1, 11, None)]
+@pytest.fixture
+def desk(monkeypatch: pytest.MonkeyPatch) -> Desk:
+    given = Desk()
+    monkeypatch.setattr(time, "monotonic", lambda: given.now_s)
+    return given
 
 
-def test_a_report_that_never_comes(monkeypatch: pytest.MonkeyPatch) -> None:
-    written = Written()
-    written.joiner.session(ended(1), 11)
-    written.joiner.tick()
-    assert written.all == []
-    monkeypatch.setattr(module, "PATIENCE_S", 0.0)
-    written.joiner.tick()
-    assert written.all == [(1, 11, None)]
+def ended(**values: Any) -> Any:
+    return Ended(**values)
 
 
-def test_a_session_that_never_comes(monkeypatch: pytest.MonkeyPatch) -> None:
-    written = Written()
-    written.joiner.report(ended(1).flow, SAID)
-    monkeypatch.setattr(module, "PATIENCE_S", 0.0)
-    written.joiner.tick()
-    assert (written.all, written.joiner.reports_lost) == ([], 1)
+def test_the_report_comes_second(desk: Desk) -> None:
+    desk.joiner.session(ended(), 5)
+    desk.pass_by(PATIENCE_S - 0.1)
+    assert desk.written == []
+    desk.joiner.report(FLOW, SAID)
+    assert desk.written == [(Ended(), 5, SAID)]
+    desk.pass_by(100.0)
+    assert len(desk.written) == 1
 
 
-def test_at_the_end_all_is_written() -> None:
-    written = Written()
-    for port in range(5):
-        written.joiner.session(ended(port + 1), port)
-    written.joiner.tick(last=True)
-    assert [port for port, _, _ in written.all] == [1, 2, 3, 4, 5]
+def test_the_report_comes_first_and_the_client_takes_its_time(desk: Desk) -> None:
+    desk.joiner.report(FLOW, SAID)
+    desk.pass_by(REPORT_PATIENCE_S - 0.1)
+    desk.joiner.session(ended(), 5)
+    assert desk.written == [(Ended(), 5, SAID)]
+    assert desk.joiner.reports_lost == 0
 
 
-def test_what_waits_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "MOST_WAITING", 3)
-    written = Written()
-    for port in range(5):
-        written.joiner.session(ended(port + 1), port)
-        written.joiner.report((b"\xc6\x33\x64\x02", port, b"\xc0\0\2\1", 80), SAID)
-    assert written.joiner.reports_lost == 2
-    written.joiner.tick()
-    assert [port for port, _, _ in written.all] == [1, 2]
+def test_a_report_without_a_session_is_lost_in_the_end_and_counted(desk: Desk) -> None:
+    desk.joiner.report(FLOW, SAID)
+    desk.pass_by(REPORT_PATIENCE_S)
+    assert desk.joiner.reports_lost == 1
+    desk.joiner.session(ended(), 5)
+    desk.pass_by(PATIENCE_S)
+    assert desk.written == [(Ended(), 5, None)]
+
+
+def test_who_gets_no_word_is_written_at_once(desk: Desk) -> None:
+    half, other = ended(handshake_ns=0), ended(flow=(*FLOW[:3], 9))
+    desk.joiner.session(half, 5)
+    desk.joiner.session(other, 6)
+    assert desk.written == [(half, 5, None), (other, 6, None)]
+
+
+def test_a_second_session_of_the_flow_writes_the_first(desk: Desk) -> None:
+    desk.joiner.session(ended(), 5)
+    desk.joiner.session(ended(), 6)
+    assert desk.written == [(Ended(), 5, None)]
+
+
+def test_at_the_end_everything_is_written(desk: Desk) -> None:
+    desk.joiner.session(ended(), 5)
+    desk.joiner.tick(last=True)
+    assert desk.written == [(Ended(), 5, None)]
+
+
+def test_what_waits_is_limited(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(joiner_module, "MOST_WAITING", 3)
+    for port in range(100, 105):
+        desk.joiner.report((FLOW[0], port, *FLOW[2:]), SAID)
+        desk.joiner.session(ended(flow=(FLOW[0], port + 100, *FLOW[2:])), 5)
+    desk.joiner.tick()
+    assert desk.joiner.reports_lost == 2
+    assert len(desk.written) == 2

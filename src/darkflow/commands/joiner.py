@@ -1,7 +1,8 @@
 """Brings together what the tap saw of a session and what the service said of the connection.
 
-Both tell it when the connection is over, in either order, some ms apart. A session whose client
-never got as far as a service needs nobody's word.
+Both tell it when the connection is over, in either order: the service when it has said its last
+word, the tap when the client has too, and some scanners take seconds for that. A session whose
+client never got as far as a service needs nobody's word.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from darkflow.divert.dispatcher import Flow
     from darkflow.honeypot.sessions import Session
 
-PATIENCE_S = 2.0
+PATIENCE_S, REPORT_PATIENCE_S = 2.0, 60.0
 MOST_WAITING = 20_000
 
 Write = Callable[["Session", int, dict[str, Any] | None], None]
@@ -25,6 +26,7 @@ Write = Callable[["Session", int, dict[str, Any] | None], None]
 class Joiner:
     """Gives each session to `write` once, with its report if one comes within PATIENCE_S.
 
+    A report waits REPORT_PATIENCE_S for the end of its session.
     reported: whether the service that has a session will tell of it.
     """
 
@@ -66,17 +68,21 @@ class Joiner:
 
     def tick(self, last: bool = False) -> None:
         """Write what has waited long enough; `last`: all of it."""
-        before_s = float("inf") if last else time.monotonic() - PATIENCE_S
+        now_s = float("inf") if last else time.monotonic()
         due = []
         with self._lock:
             while self._sessions:
                 flow, (since_s, session, t0_ns) = next(iter(self._sessions.items()))
-                if since_s > before_s and len(self._sessions) <= MOST_WAITING:
+                if since_s > now_s - PATIENCE_S and len(self._sessions) <= MOST_WAITING:
                     break
                 del self._sessions[flow]
                 due.append((session, t0_ns))
-            while self._reports and next(iter(self._reports.values()))[0] <= before_s:
+            while self._reports and _oldest_s(self._reports) <= now_s - REPORT_PATIENCE_S:
                 self._reports.popitem(last=False)
                 self.reports_lost += 1
         for session, t0_ns in due:
             self._write(session, t0_ns, None)
+
+
+def _oldest_s(reports: OrderedDict[Flow, tuple[float, dict[str, Any]]]) -> float:
+    return next(iter(reports.values()))[0]

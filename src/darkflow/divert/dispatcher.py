@@ -22,8 +22,10 @@ MOST_BUCKETS = 262_144
 PREFIX4, PREFIX6 = 3, 6  # bytes: /24, /48
 
 DIVERT = "divert"
-REFUSALS = ("not_inbound", "own_address", "allowed", "known", "malformed", "rate_total",
-            "rate_prefix", "rate_source", "flows_total", "flows_prefix", "flows_source")  # fmt: skip
+REFUSALS = (
+    "not_inbound", "own_address", "allowed", "known", "malformed", "rate_total", "rate_prefix",
+    "rate_source", "flows_total", "flows_prefix", "flows_source",
+)  # fmt: skip
 
 
 def prefix_of(address: bytes) -> bytes:
