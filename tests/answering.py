@@ -16,7 +16,7 @@ from darkflow.honeypot.responder import command
 
 SRC = Path(__file__).resolve().parents[1] / "src"
 MARKER = "darkmark"
-DEFAULTS = {"responder_marker": MARKER}
+DEFAULTS: dict[str, str | None] = {"responder_marker": MARKER}
 
 
 def own_address() -> str:
@@ -111,7 +111,7 @@ def all_of(client: socket.socket) -> bytes:
 @contextlib.contextmanager
 def answering(
     ports: Sequence[int],
-    texts: dict[str, str] | None = None,
+    texts: dict[str, str | None] | None = None,
     listeners: Sequence[socket.socket] = (),
     path: Sequence[Path] = (),
 ) -> Iterator[Answering]:

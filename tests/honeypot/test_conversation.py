@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import textwrap
 from pathlib import Path
 
 import pytest
@@ -20,7 +19,7 @@ from darkflow.honeypot.protocols.http import Http
 from darkflow.honeypot.protocols.protocol import Protocol, Reply
 from darkflow.honeypot.protocols.smtp import Smtp
 from darkflow.honeypot.protocols.table import BUILT_IN, Protocols
-from talks import CONTEXT, TALKS, answers
+from talks import CONTEXT, TALKS, answers, mysql_login
 from tls_client import TlsClient
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -137,6 +136,21 @@ def test_starttls() -> None:
     assert str(fields["tls"]["ja3"])
 
 
+def test_tls_may_come_in_one_piece_with_the_wish_for_it() -> None:
+    conversation = talk(3306)
+    conversation.opened()
+    client = TlsClient(name="db.example")
+    wish = b"\x20\0\0\x01\x00\x8a\x00\x00" + bytes(28)
+    answer = conversation.received(wish + client.hello())
+    assert not answer.close
+    client.incoming.write(answer.data)
+    server = lambda data: conversation.received(data).data  # noqa: E731
+    assert client.shake(server) == b""
+    assert b"Access denied for user 'root'@" in client.ask(server, mysql_login(b"root"))
+    assert conversation.fields()["tls"]["sni"] == "db.example"
+    assert conversation.fields()["mysql"]["user"] == "root"
+
+
 def test_a_client_that_breaks_its_word_about_tls_is_closed() -> None:
     conversation = talk(25)
     conversation.opened()
@@ -217,54 +231,58 @@ def test_nothing_makes_it_fail(data: st.DataObject) -> None:
     conversation.ended()
 
 
+# Run by an interpreter that has imported the responder and nothing else.
+WATCHED = """
+import json, sys
+from darkflow.honeypot import responder
+from darkflow.honeypot.certificate import self_signed
+from darkflow.honeypot.conversation import Conversation
+from darkflow.honeypot.encryption import Encryption
+from darkflow.honeypot.protocols.protocol import Context
+
+table = responder.Protocols()
+encryption = Encryption(self_signed("a"), 1000)
+talks = [[bytes.fromhex(message) for message in talk] for talk in json.load(sys.stdin)]
+seen, active = [], False
+
+def hook(event, arguments):
+    if active and not event.startswith(("object.__getattr__", "sys._getframe", "cpython.")):
+        seen.append((event, str(arguments)))
+
+sys.addaudithook(hook)
+active = True
+for port in (*table.by_port, *table.by_tls_port, 40404):
+    for talk in talks:
+        context = Context("203.0.113.9", port, "srv", tls=True)
+        conversation = Conversation(table, context, encryption, 4096)
+        conversation.opened()
+        for message in talk:
+            if conversation.received(message).close:
+                break
+        json.dumps([conversation.fields(), conversation.service])
+        conversation.ended()
+open("/dev/null").close()
+active = False
+print(seen)
+"""
+
+
 def test_nothing_that_is_said_opens_a_file_a_connection_or_a_process() -> None:
-    """Python tells an audit hook of everything of the kind."""
-    code = """
-        import sys
-        from talks import CONTEXT, TALKS
-        from test_conversation import ENCRYPTION, TABLE, talk
-        from tls_client import TlsClient
-
-        seen = []
-        harmless = ("object.__getattr__", "sys._getframe", "ssl", "gc.", "cpython.")
-
-        def hook(event, arguments):
-            if active and not event.startswith(harmless):
-                seen.append((event, str(arguments)))
-
-        active = False
-        sys.addaudithook(hook)
-        clients = [TlsClient() for _ in TABLE.by_tls_port]
-        hellos = [client.hello() for client in clients]
-        active = True
-        for port in (*TABLE.by_port, 40404):
-            for messages in TALKS.values():
-                conversation = talk(port)
-                conversation.opened()
-                for message in messages:
-                    if conversation.received(message).close:
-                        break
-                conversation.fields(), conversation.service
-                conversation.ended()
-        for hello in hellos:
-            talk(443).received(hello)
-        active = False
-        open("/dev/null").close()
-        active = True
-        open("/dev/null").close()
-        active = False
-        print(seen)
-    """
-    paths = [str(ROOT / "src"), str(ROOT / "tests"), str(Path(__file__).parent)]
+    """Python tells an audit hook of everything of the kind, imports included."""
+    talks = [[message.hex() for message in talk] for talk in TALKS.values()]
+    talks.append([TlsClient().hello().hex()])
     done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(code)],
-        env={"PYTHONPATH": ":".join(paths), "PATH": "/usr/bin:/bin"},
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        [sys.executable, "-c", WATCHED],
+        env={"PYTHONPATH": str(ROOT / "src"), "PATH": "/usr/bin:/bin"},
+        input=json.dumps(talks),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
     # The one file that was opened on purpose, to see that the hook works.
     assert done.stdout.startswith("[('open', \"('/dev/null',")
-    assert done.stdout.count("', \"") == 1
+    assert done.stdout.count("', \"") == 1, done.stdout
 
 
 def test_its_parts_are_what_the_table_says() -> None:

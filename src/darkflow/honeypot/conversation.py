@@ -117,11 +117,13 @@ class Conversation:
         reply = self._machine.received(data)
         if not reply.tls:
             return reply
-        if self._hello is None and self._context.tls:
-            self._begin_tls()
-            self._is_inside = True
-            self._machine.context = self._context
-        return Reply(reply.data, reply.close)
+        if self._hello is not None or not self._context.tls:
+            return Reply(reply.data, reply.close)
+        self._begin_tls()
+        self._is_inside = True
+        self._machine.context = self._context
+        more = self._encrypted(reply.rest) if reply.rest else NOTHING
+        return Reply(reply.data + more.data, more.close)
 
     def _begin_tls(self) -> None:
         # Inside TLS there is no TLS.

@@ -15,7 +15,7 @@ import resource
 import signal
 import socket
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
 from darkflow.honeypot.connection import Connection, Surroundings, destination, plain_address
 from darkflow.honeypot.protocols.table import BUILT_IN, Protocols, plugins
@@ -191,14 +191,24 @@ def say(message: str) -> None:
     sys.stderr.flush()
 
 
-def fail(message: str) -> int:
+def fail(message: str) -> NoReturn:
     """One line on stderr; exit status 2."""
     say(message)
-    return EXIT_USAGE
+    raise SystemExit(EXIT_USAGE)
 
 
-def main(argv: list[str]) -> int:
-    """Start from a command line; the exit status."""
+class Prepared(NamedTuple):
+    """All that serving needs of the system: no file is opened and no module imported after this."""
+
+    limits: Limits
+    listeners: list[socket.socket]
+    reports: Reports
+    encryption: Encryption | None
+    protocols: Protocols
+
+
+def prepare(argv: list[str]) -> Prepared:
+    """What a command line asks for; one line and exit status 2 when it cannot be had."""
     import argparse
 
     parser = argparse.ArgumentParser(
@@ -213,9 +223,7 @@ def main(argv: list[str]) -> int:
         parser.add_argument(
             flag, action="append", default=[], type=kind, metavar=metavar, help=text
         )
-    report = (
-        "where reports go: an inherited file, a Unix socket, or - (standard output, the default)"
-    )
+    report = "where reports go: an inherited file, a Unix socket, or - (standard output, default)"
     parser.add_argument("--report", default="-", metavar="N|PATH|-", help=report)
     for setting in SETTINGS:
         parser.add_argument(
@@ -231,12 +239,15 @@ def main(argv: list[str]) -> int:
         listeners = [inherited(fd) for fd in options.listen_fd]
         listeners += [listening(parse_listen(text)) for text in options.listen]
         if not listeners:
-            return fail("nothing to listen on: give --listen-fd or --listen")
+            fail("nothing to listen on: give --listen-fd or --listen")
         reports = reports_to(options.report)
         encryption = encryption_of(bounds)
     except (OSError, ValueError) as error:
-        return fail(str(error))
-    return asyncio.run(_serve(bounds, listeners, encryption, reports))
+        fail(str(error))
+    found, faults = plugins()
+    for fault in faults:
+        say(fault)
+    return Prepared(bounds, listeners, reports, encryption, Protocols([*found, *BUILT_IN]))
 
 
 def reports_to(target: str) -> Reports:
@@ -247,17 +258,19 @@ def reports_to(target: str) -> Reports:
         raise OSError(f"--report {target}: {error.strerror}") from None
 
 
-async def _serve(
-    bounds: Limits, listeners: list[socket.socket], encryption: Encryption | None, reports: Reports
-) -> int:
-    found, faults = plugins()
-    for fault in faults:
-        say(fault)
-    responder = Responder(bounds, Protocols([*found, *BUILT_IN]), encryption, reports)
+def serve(prepared: Prepared) -> int:
+    """Answer until SIGTERM or SIGINT; the exit status."""
+    return asyncio.run(_serve(prepared))
+
+
+async def _serve(prepared: Prepared) -> int:
+    responder = Responder(
+        prepared.limits, prepared.protocols, prepared.encryption, prepared.reports
+    )
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, responder.stop)
-    for listener in listeners:
+    for listener in prepared.listeners:
         responder.listen(listener)
     # What is there now stays; a connection's objects are freed without the collector's help.
     gc.freeze()
@@ -327,4 +340,4 @@ def listening(address: tuple[str, int]) -> socket.socket:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(serve(prepare(sys.argv[1:])))

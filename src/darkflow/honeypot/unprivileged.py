@@ -1,22 +1,18 @@
 """Starts the responder as root only to become somebody who may do nothing, before it serves.
 
-Everything is imported first: where Darkflow lies below /root, its new user could not read it.
+All that it needs of the system is opened, read and imported first: where Darkflow or Python lies
+below /root, its new user could not read it.
 """
 
 from __future__ import annotations
 
-import argparse
-import asyncio.sslproto
 import ctypes
-import encodings.idna
 import os
 import sys
 
-from darkflow.honeypot import certificate, encryption, responder
-from darkflow.honeypot.protocols.table import plugins
+from darkflow.honeypot.responder import prepare, serve
 
 NO_NEW_PRIVILEGES = 38  # linux/prctl.h
-NEEDED = (argparse, asyncio.sslproto, encodings.idna, certificate, encryption)
 
 
 def become(user: int) -> None:
@@ -29,6 +25,6 @@ def become(user: int) -> None:
 
 
 if __name__ == "__main__":
-    plugins()
+    prepared = prepare(sys.argv[2:])
     become(int(sys.argv[1]))
-    sys.exit(responder.main(sys.argv[2:]))
+    sys.exit(serve(prepared))

@@ -44,7 +44,7 @@ def test_mysql_refuses_the_user_by_name() -> None:
 def test_mysql_takes_up_tls_once() -> None:
     wish = b"\x20\0\0\x01" + struct.pack("<I", 0x8A00) + bytes(28)
     machine = MySql(CONTEXT)
-    assert machine.received(wish) == Reply(tls=True)
+    assert machine.received(wish + b"\x16\x03\x01") == Reply(tls=True, rest=b"\x16\x03\x01")
     assert machine.received(wish).close
     assert MySql(PLAIN).received(wish).close
 

@@ -54,11 +54,13 @@ class MySql(Protocol):
         if len(self._rest) < 4 + length:
             return NOTHING
         number, payload = self._rest[3], bytes(self._rest[4 : 4 + length])
+        rest = bytes(self._rest[4 + length :])
         self._rest.clear()
         (flags,) = struct.unpack_from("<I", payload.ljust(4, b"\0"))
         if length == 32 and flags & SSL and self.context.tls and not self._encrypted:
             self._encrypted = True
-            return Reply(tls=True)
+            # Clients go on without waiting: nothing is said to this.
+            return Reply(tls=True, rest=rest)
         user = self._login(payload, flags)
         name = user.decode("utf-8", "replace")[:64]
         refused = f"#28000Access denied for user '{name}'@'%' (using password: YES)"

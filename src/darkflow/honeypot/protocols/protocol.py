@@ -7,7 +7,11 @@ and its replies are bounded, and what it learnt stands in `fields`.
 from __future__ import annotations
 
 import binascii
+import codecs
 from typing import ClassVar, NamedTuple
+
+# A codec is a file that is read when it is first used, and then the responder may read none.
+codecs.lookup("utf-16-le")
 
 # Bounds of what is learnt; the client's exact first bytes are kept elsewhere.
 TEXT_LIMIT = 256
@@ -20,11 +24,15 @@ Value = str | int | bool | list[str] | list[list[str]]
 
 
 class Reply(NamedTuple):
-    """What to do next: send `data`, then close the connection, or speak TLS from here on."""
+    """What to do next: send `data`, then close the connection, or speak TLS from here on.
+
+    With `tls`, `rest` is what came behind the client's wish and is TLS already.
+    """
 
     data: bytes = b""
     close: bool = False
     tls: bool = False
+    rest: bytes = b""
 
 
 NOTHING = Reply()
