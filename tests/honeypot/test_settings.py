@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from darkflow import config
@@ -21,6 +23,14 @@ def test_they_are_the_honeypots() -> None:
     names = {setting.name for setting in config.settings_of("honeypot")}
     assert {setting.name for setting in SETTINGS} <= names
     assert len(SETTINGS) == 8
+
+
+def test_their_table_is_in_the_docs() -> None:
+    docs = (Path(__file__).resolve().parents[2] / "docs" / "responder.md").read_text()
+    rows = config.settings_as_markdown("honeypot").splitlines()
+    for setting in SETTINGS:
+        (row,) = [row for row in rows if row.startswith(f"| `{setting.flags[0]}` |")]
+        assert row in docs
 
 
 def test_there_and_back() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import textwrap
@@ -13,9 +14,10 @@ from darkflow.honeypot.protocols.http import Http
 from darkflow.honeypot.protocols.protocol import Protocol
 from darkflow.honeypot.protocols.smtp import Smtp
 from darkflow.honeypot.protocols.table import BUILT_IN, Protocols
-from talks import CONTEXT, TALKS
+from talks import CONTEXT, TALKS, answers
 
 ROOT = Path(__file__).resolve().parents[3]
+DOCS = (ROOT / "docs" / "responder.md").read_text()
 # Their clients wait for the server; what comes first from them says little.
 SPEAK_FIRST = [kind for kind in BUILT_IN if kind.name not in ("ftp", "telnet", "mysql")]
 
@@ -75,19 +77,30 @@ def test_the_first_has_the_port() -> None:
     assert table.recognised(b"GET / HTTP/1.1", None) is Mine
 
 
-PLUGIN = """
-from darkflow.honeypot.protocols.protocol import LineProtocol, Reply
+def test_the_docs_list_every_protocol_with_its_ports() -> None:
+    cells = [[cell.strip() for cell in row.strip("|").split("|")] for row in DOCS.splitlines()]
+    rows = {row[0].strip("`"): row[1:] for row in cells if len(row) == 5}
+    assert {kind.name for kind in BUILT_IN} <= rows.keys()
+    for kind in BUILT_IN:
+        ports, tls_ports, _, learnt = rows[kind.name]
+        assert ports == ", ".join(map(str, sorted(kind.ports)))
+        assert tls_ports == ", ".join(map(str, sorted(kind.tls_ports)))
+        machine = kind(CONTEXT)
+        answers(machine, TALKS[kind])
+        for key in machine.fields.keys() - {"requests", "user", "password", "logins"}:
+            assert key in learnt, f"{kind.name}: {key}"
 
 
-class Finger(LineProtocol):
-    \\"\\"\\"Who is logged in? (RFC 1288)\\"\\"\\"
+# ---- plugins --------------------------------------------------------------------------------
 
-    name = "finger"
-    ports = frozenset({79})
+BUILD = """
+[build-system]
+requires = ["setuptools"]
+build-backend = "setuptools.build_meta"
+"""
 
-    def line(self, line: bytes) -> Reply:
-        self.keep("query", line)
-        return Reply(b"No one logged on\\\\r\\\\n", close=True)
+FAULTY = """
+from darkflow.honeypot.protocols.protocol import LineProtocol
 
 
 class NoProtocol:
@@ -103,37 +116,41 @@ class NoPort(LineProtocol):
     ports = frozenset({70000})
 """
 
-PROJECT = """
-[build-system]
-requires = ["setuptools"]
-build-backend = "setuptools.build_meta"
-
+FAULTY_PROJECT = """
 [project]
-name = "darkflow-plugin-for-tests"
+name = "darkflow-faulty"
 version = "1"
 
 [project.entry-points."darkflow.protocols"]
-finger = "finger_for_tests:Finger"
-no-protocol = "finger_for_tests:NoProtocol"
-no-name = "finger_for_tests:NoName"
-no-port = "finger_for_tests:NoPort"
-no-class = "finger_for_tests:Missing"
-no-module = "missing_for_tests:Finger"
+no-protocol = "darkflow_faulty:NoProtocol"
+no-name = "darkflow_faulty:NoName"
+no-port = "darkflow_faulty:NoPort"
+no-class = "darkflow_faulty:Missing"
+no-module = "darkflow_missing:Finger"
 """
+
+
+def pip_install(folder: Path, module: str, code: str, project: str) -> None:
+    """Make a package and have pip install it into the folder; nothing comes from the network."""
+    source = folder / f"{module}-source"
+    source.mkdir()
+    (source / f"{module}.py").write_text(code)
+    (source / "pyproject.toml").write_text(project + BUILD)
+    pip = [sys.executable, "-m", "pip", "install", "-q", "--disable-pip-version-check"]
+    pip += ["--no-index", "--no-build-isolation", "--no-deps", "--target", str(folder), str(source)]
+    done = subprocess.run(pip, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of packages with a plugin in it, put there by pip."""
-    source = tmp_path_factory.mktemp("source")
-    (source / "finger_for_tests.py").write_text(PLUGIN.replace('\\"', '"').replace("\\\\", "\\"))
-    (source / "pyproject.toml").write_text(PROJECT)
-    target = tmp_path_factory.mktemp("packages")
-    pip = [sys.executable, "-m", "pip", "install", "-q", "--disable-pip-version-check"]
-    pip += ["--no-index", "--no-build-isolation", "--no-deps", "--target", str(target), str(source)]
-    done = subprocess.run(pip, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return target
+    """A folder with two packages: the plugin of the docs, as it stands there, and faulty ones."""
+    folder = tmp_path_factory.mktemp("packages")
+    (code,) = re.findall(r"```python\n(.*?)```", DOCS, re.S)
+    (project,) = re.findall(r"```toml\n(.*?)```", DOCS, re.S)
+    pip_install(folder, "darkflow_finger", code, project)
+    pip_install(folder, "darkflow_faulty", FAULTY, FAULTY_PROJECT)
+    return folder
 
 
 def test_installed_plugins_are_found_and_faulty_ones_are_named(installed: Path) -> None:
@@ -143,19 +160,25 @@ def test_installed_plugins_are_found_and_faulty_ones_are_named(installed: Path) 
         from darkflow.honeypot.protocols.table import BUILT_IN, Protocols, plugins
         found, faults = plugins()
         print([kind.name for kind in found], Protocols([*found, *BUILT_IN]).by_port[79].name)
+        from darkflow.honeypot.protocols.protocol import Context
+        machine = found[0](Context("203.0.113.9", 79, "srv"))
+        print(machine.received(b"root\\r\\n"), machine.fields)
         print("\\n".join(faults))
     """
     done = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, check=True
     )
-    first, *faults = done.stdout.splitlines()
+    first, second, *faults = done.stdout.splitlines()
+    assert second == (
+        "Reply(data=b'No one logged on\\r\\n', close=True, tls=False, rest=b'') {'query': 'root'}"
+    )
     assert first == "['finger'] finger"
     assert [fault.split(": ")[0] for fault in faults] == [
-        "plugin no-class (finger_for_tests:Missing) is left out",
-        "plugin no-module (missing_for_tests:Finger) is left out",
-        "plugin no-name (finger_for_tests:NoName) is left out",
-        "plugin no-port (finger_for_tests:NoPort) is left out",
-        "plugin no-protocol (finger_for_tests:NoProtocol) is left out",
+        "plugin no-class (darkflow_faulty:Missing) is left out",
+        "plugin no-module (darkflow_missing:Finger) is left out",
+        "plugin no-name (darkflow_faulty:NoName) is left out",
+        "plugin no-port (darkflow_faulty:NoPort) is left out",
+        "plugin no-protocol (darkflow_faulty:NoProtocol) is left out",
     ]
     assert "it is no class derived from darkflow.honeypot.protocols.protocol.Protocol" in faults[4]
     assert faults[3].endswith("its port 70000 is none")
