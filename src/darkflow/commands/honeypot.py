@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import time
 from contextlib import ExitStack, suppress
@@ -58,13 +59,21 @@ def honeypot_command(options: argparse.Namespace, settings: dict[str, Any]) -> i
     except (OSError, ValueError, LookupError) as error:
         complain(reason_of(error))
         return EXIT_USAGE
+    # What is being set up is set up to its end, so that it can be taken down again.
+    signals: list[int] = []
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda number, _: signals.append(number))
     with ExitStack() as stack:
         try:
             honeypot = Honeypot(options, settings, log, stack, place)
+            honeypot.start()
+            honeypot.supervisor.heed_signals()
+            for number in set(signals):
+                signal.raise_signal(number)
         except (OSError, MemoryError, ValueError) as error:
             complain(reason_of(error))
             return EXIT_USAGE
-        return honeypot.run()
+        return honeypot.supervisor.run()
 
 
 def _exec(argv: list[str]) -> int:
@@ -160,14 +169,13 @@ class Honeypot:
         pipeline.stages.append(echoes.filter)
         pipeline.sinks.insert(0, self.plane)
 
-    def run(self) -> int:
-        """Run until a signal ends it; the exit status."""
+    def start(self) -> None:
+        """Start what works beside the supervisor; OSError says which service's log cannot be."""
         # First who answers, then who is sent there.
         self.place.start_services(self.log, self.joiner.report)
         self.plane.start()
         self.tap.start()
         self.reader.start()
-        return self.supervisor.run()
 
     def _close_sources(self) -> None:
         for source in self._sources:

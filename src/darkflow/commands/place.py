@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 from darkflow.commands.answering import Answering
@@ -82,7 +83,8 @@ class Place:
         self._words = words_of(options)
         self._keeper: Keeper | None = None
         self._answering: Answering | None = None
-        self._is_made = False
+        # Takes away what has been made, and nothing that is another honeypot's.
+        self._undo = ExitStack()
         ends = [self.plan.outside, *([self.plan.inside] if self.plan.inside else [])]
         self.watched = [*ends, self.plan.hp0]
 
@@ -103,11 +105,13 @@ class Place:
 
     def make(self) -> None:
         """Set it up, over what a killed run has left; OSError says what the system refuses."""
-        self._is_made = True
+        self._undo.callback(self.nft.close)
         if self.answers:
             rules = portrules.render(self.net, self.services)
             self.namespace.make(rules, portrules.settings(self.services))
+            self._undo.callback(self.namespace.remove)
         self.nft.apply(self.plan)
+        self._undo.callback(self.nft.remove)
 
     def stop_diverting(self) -> None:
         """From now on every packet goes its own way."""
@@ -115,17 +119,7 @@ class Place:
 
     def remove(self) -> None:
         """Put everything back as it was; a second time is fine."""
-        if not self._is_made:
-            return
-        self._is_made = False
-        if self._answering is not None:
-            self._answering.close()
-        if self._keeper is not None:
-            self._keeper.stop()
-        self.nft.remove()
-        if self.answers:
-            self.namespace.remove()
-        self.nft.close()
+        self._undo.close()
 
     def start_services(self, say: Say, heard: Heard) -> None:
         """Start what runs inside; `heard` gets the responder's reports."""
@@ -133,10 +127,12 @@ class Place:
             return
         sockets = self.namespace.listeners(self.net.responder_port)
         self._answering = Answering(sockets, self._words, heard, say)
+        self._undo.callback(self._answering.close)
         self._answering.start()
         ports = portrules.relay_ports(self.net, self.services)
         relayed = {name: self.namespace.listeners(port) for name, port in ports.items()}
         self._keeper = Keeper(self.services, self.namespace, relayed, say)
+        self._undo.callback(self._keeper.stop)
         self._keeper.start()
         if not self._keeper.wait(PATIENCE_S):
             say("warning", "not every service listens yet: the first connections to it are reset")

@@ -102,12 +102,17 @@ class Supervisor:
     def _turns(self) -> list[int]:
         return [worker.source.turns for worker in self.workers]
 
-    def run(self) -> int:
-        """Run until SIGINT or SIGTERM; 0, or 1 when something had to be given up."""
+    def heed_signals(self) -> None:
+        """From now on; one that comes before `run` ends that at once."""
         signal.signal(signal.SIGHUP, self._on_hangup)
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self._on_end)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
+
+    def run(self) -> int:
+        """Run until SIGINT or SIGTERM; 0, or 1 when something had to be given up."""
+        if self._ended is None:
+            self.heed_signals()
         self.log("info", "watching", interfaces=",".join(self.names), workers=len(self.workers))
         for worker in self.workers:
             worker.start()
