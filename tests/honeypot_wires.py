@@ -25,6 +25,8 @@ from running import DARKFLOW
 WATCHED4, WATCHED6 = "203.0.113.0/24", "2001:db8:b::/64"
 NETWORKS = f"{WATCHED4},{WATCHED6}"
 CLIENT4, CLIENT6 = "198.51.100.10", "2001:db8:c::10"
+# Nobody's: for programs that bring a TCP of their own, which no kernel disturbs.
+OWN4, OWN6 = "198.51.100.30", "2001:db8:c::30"
 SERVER4, SERVER6 = "203.0.113.80", "2001:db8:b::80"
 MODES = ("inline", "mirror")
 # The sender of the bench writes frames with these.
@@ -121,24 +123,36 @@ class Site:
             "peer", "name", "outside", "address", ROUTER_MAC, "netns", r)  # fmt: skip
         run("ip", "link", "add", "s0", "address", SERVER_MAC, "netns", s, "type", "veth",
             "peer", "name", "inside", "address", INSIDE_MAC, "netns", r)  # fmt: skip
-        self._ip(c, *_end("c0", CLIENT4, CLIENT6),
-                 *_neighbours("c0", ROUTER_MAC, "198.51.100.1", "2001:db8:c::1"),
-                 "route add default via 198.51.100.1", "route add default via 2001:db8:c::1")
-        self._ip(s, *_end("s0", SERVER4, SERVER6),
-                 *_neighbours("s0", INSIDE_MAC, "203.0.113.1", "2001:db8:b::1"),
-                 "route add default via 203.0.113.1", "route add default via 2001:db8:b::1")
-        self._ip(r, *_end("outside", "198.51.100.1", "2001:db8:c::1"),
-                 *_end("inside", "203.0.113.1", "2001:db8:b::1"),
-                 *_neighbours("outside", CLIENT_MAC, CLIENT4, CLIENT6),
-                 "route add blackhole 203.0.113.128/25",
-                 "route add blackhole 2001:db8:b:0:8000::/65",
-                 f"route add default via {CLIENT4}", f"route add default via {CLIENT6}")
+        self._ip(
+            c,
+            *_end("c0", CLIENT4, CLIENT6),
+            *_neighbours("c0", ROUTER_MAC, "198.51.100.1", "2001:db8:c::1"),
+            "route add default via 198.51.100.1",
+            "route add default via 2001:db8:c::1",
+        )
+        self._ip(
+            s,
+            *_end("s0", SERVER4, SERVER6),
+            *_neighbours("s0", INSIDE_MAC, "203.0.113.1", "2001:db8:b::1"),
+            "route add default via 203.0.113.1",
+            "route add default via 2001:db8:b::1",
+        )
+        self._ip(
+            r,
+            *_end("outside", "198.51.100.1", "2001:db8:c::1"),
+            *_end("inside", "203.0.113.1", "2001:db8:b::1"),
+            *_neighbours("outside", CLIENT_MAC, CLIENT4, CLIENT6, OWN4, OWN6),
+            "route add blackhole 203.0.113.128/25",
+            "route add blackhole 2001:db8:b:0:8000::/65",
+            f"route add default via {CLIENT4}",
+            f"route add default via {CLIENT6}",
+        )
         if self.mode == "mirror":
             self._mirror()
         self._alone()
 
     def _alone(self) -> None:
-        """The machine gets folders of its own for namespaces and state, as tests run in parallel."""
+        """The machine gets folders of its own for namespaces and state: tests run in parallel."""
         own = "mount -t tmpfs none /run/netns && mkdir -p /run/darkflow &&" \
             " mount -t tmpfs none /run/darkflow && echo && exec sleep 1d"  # fmt: skip
         keeper = self.start(self.machine, "unshare", "-m", "sh", "-c", own, stdout=subprocess.PIPE)
@@ -156,8 +170,12 @@ class Site:
         for namespace, device in ((m, "copies"), (r, "span")):
             self.run(namespace, "sysctl", "-qw", f"net.ipv6.conf.{device}.disable_ipv6=1")
             self._ip(namespace, f"link set {device} up mtu 9000")
-        self._ip(m, *_end("uplink", "192.0.2.2", "2001:db8:d::2"),
-                 "route add default via 192.0.2.1", "route add default via 2001:db8:d::1")
+        self._ip(
+            m,
+            *_end("uplink", "192.0.2.2", "2001:db8:d::2"),
+            "route add default via 192.0.2.1",
+            "route add default via 2001:db8:d::1",
+        )
         self._ip(r, *_end("downlink", "192.0.2.1", "2001:db8:d::1"))
         self.run(r, "tc", "qdisc", "add", "dev", "outside", "clsact")
         for way in ("ingress", "egress"):
@@ -165,10 +183,10 @@ class Site:
                      "match", "u32", "0", "0", "action", "mirred", "egress", "mirror", "dev",
                      "span")  # fmt: skip
 
-    def serve(self, port: int = 80) -> None:
-        """A web server on both of the server's addresses."""
+    def serve(self, port: int = 80, banner: str = "") -> None:
+        """A web server on both of the server's addresses, or one that says its banner."""
         for address in (SERVER4, SERVER6):
-            self.start(self.server, "/usr/bin/python3", "-c", SERVER, address, str(port))
+            self.start(self.server, "/usr/bin/python3", "-c", SERVER, address, str(port), banner)
         until(lambda: self.run(self.server, "ss", "-Hltn", f"sport = :{port}").count("\n") == 2)
 
     def curl(self, url: str, *options: str, limit_s: float = 20) -> tuple[str, float]:
@@ -189,18 +207,19 @@ class Site:
 
 
 SERVER = """
-import http.server, socket, socketserver, sys
+import socket, socketserver, sys
 class Server(socketserver.ThreadingTCPServer):
     allow_reuse_address, daemon_threads = True, True
     address_family = socket.AF_INET6 if ":" in sys.argv[1] else socket.AF_INET
     request_queue_size = 1024
-class Page(http.server.BaseHTTPRequestHandler):
-    def do_GET(self):
-        self.send_response(200); self.send_header("Content-Length", "10"); self.end_headers()
-        self.wfile.write(b"the server")
-    def log_message(self, *words):
-        pass
-Server((sys.argv[1], int(sys.argv[2])), Page).serve_forever()
+class Talk(socketserver.BaseRequestHandler):
+    def handle(self):
+        if sys.argv[3]:
+            self.request.sendall(sys.argv[3].encode() + b"\\r\\n")
+            self.request.settimeout(5)
+        if self.request.recv(4096).startswith(b"GET"):
+            self.request.sendall(b"HTTP/1.0 200 OK\\r\\nContent-Length: 10\\r\\n\\r\\nthe server")
+Server((sys.argv[1], int(sys.argv[2])), Talk).serve_forever()
 """
 
 
@@ -304,8 +323,8 @@ class Tcpdump:
 
     def __init__(self, place: Site, path: Path, namespace: str, device: str, *what: str) -> None:
         self.path = path
-        argv = ["tcpdump", "-q", "-Z", "root", "-i", device, "-B", "32768", "-U",
-                "--time-stamp-precision=nano", "--immediate-mode", "-w", str(path), *what]  # fmt: skip
+        argv = ["tcpdump", "-q", "-Z", "root", "-i", device, "-B", "32768", "-U", "-w", str(path)]
+        argv += ["--time-stamp-precision=nano", "--immediate-mode", *what]
         self.process = place.start(namespace, *argv, stderr=subprocess.PIPE)
         assert self.process.stderr is not None
         assert any(b"listening" in line for line in self.process.stderr)

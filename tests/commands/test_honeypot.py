@@ -1,4 +1,4 @@
-"""`darkflow honeypot` as a user starts it: it answers at T, ends cleanly, and says what is wrong."""
+"""`darkflow honeypot` as a user starts it: it answers at T, ends cleanly, says what is wrong."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ from pathlib import Path
 from shutil import which
 
 import pytest
+
+from conftest import skip
 from honeypot_wires import (
     CLIENT4,
     CLIENT6,
@@ -33,8 +35,6 @@ from honeypot_wires import (
     site,
     written,
 )
-
-from conftest import skip
 from running import DARKFLOW, darkflow
 
 HOLD = ("--hold", "400ms")
@@ -48,6 +48,11 @@ def possible() -> None:
     reason = cannot()
     if reason is not None:
         skip(reason)
+
+
+def wait_for_sessions(honeypot: Honeypot, count: int) -> None:
+    """Until so many sessions have ended."""
+    honeypot.wait_for(lambda: len(honeypot.events("session")) == count)
 
 
 @pytest.fixture(params=MODES)
@@ -76,11 +81,12 @@ def test_absent_hosts_answer_at_t_and_speak(tmp_path: Path) -> None:
         answers = [one.result() for one in asked]
         assert all("It works!" in page for page, _ in answers), answers
         late_ms = [(connected - 5) * 1000 for _, connected in answers]
-        assert 0 <= min(late_ms) and max(late_ms) < 1000, late_ms
+        assert min(late_ms) >= 0, late_ms
+        assert max(late_ms) < 1000, late_ms
         assert statistics.median(late_ms) < 100, late_ms
         for mode, honeypot in honeypots.items():
             wanted = {a for m, a in targets if m == mode}
-            honeypot.wait_for(lambda: len(honeypot.events("session")) == len(wanted))
+            wait_for_sessions(honeypot, len(wanted))
             status, seconds = honeypot.end()
             assert (status, seconds < 2) == (0, True)
             assert {ends_of(one)[2] for one in honeypot.events("session")} == wanted
@@ -106,7 +112,7 @@ def test_what_is_told_of_a_session(place: Site, tmp_path: Path) -> None:
         assert "It works!" in page
         assert 0.4 <= connected < 0.9
         assert place.curl(f"http://{written(server)}/")[0] == "the server"
-        honeypot.wait_for(lambda: len(honeypot.events("session")) == (version == 6) + 1)
+        wait_for_sessions(honeypot, (version == 6) + 1)
         told = honeypot.events("session")[-1]
         source, source_port, *rest = ends_of(told)
         assert (source, rest) == (client, [address, 8080])

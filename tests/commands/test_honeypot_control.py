@@ -1,4 +1,4 @@
-"""What a running honeypot is asked: status, flows, cut, allow; and services beside the responder."""
+"""What a running honeypot is asked: status, flows, cut, allow; services beside the responder."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from conftest import skip
 from honeypot_wires import (
     CLIENT4,
     MODES,
@@ -24,8 +26,6 @@ from honeypot_wires import (
     until,
     written,
 )
-
-from conftest import skip
 from running import DARKFLOW
 
 HOLD = ("--hold", "400ms")
@@ -73,7 +73,7 @@ def test_flows_are_listed_and_cut(place: Site, tmp_path: Path) -> None:
     honeypot.wait_for(lambda: honeypot.ask("flows").count("established") == 3)
     told = json.loads(honeypot.ask("flows", "--json"))
     assert (told["open"], told["diverted"]) == (3, 3)
-    latest, six, first = (one["flow"] for one in told["flows"])
+    latest, six, _ = (one["flow"] for one in told["flows"])
     assert latest.endswith(f"-{silent(4, 3)}:2222")
     assert six.endswith(f"-[{silent(6, 2)}]:23")
     assert json.loads(honeypot.ask("flows", "--limit", "1", "--json"))["flows"][0]["flow"] == latest
@@ -83,8 +83,8 @@ def test_flows_are_listed_and_cut(place: Site, tmp_path: Path) -> None:
     (event,) = honeypot.events("cut")
     assert (ends_of(event)[2], event["cut"]["cut_by"]) == (silent(6, 2), "command")
     assert honeypot.events("session")[0]["session"]["end_reason"] == "command"
-    refused = place.run(place.machine, "sh", "-c",
-                        f"{DARKFLOW} cut '{six}' --control {honeypot.socket} 2>&1; echo $?")  # fmt: skip
+    again = f"{DARKFLOW} cut '{six}' --control {honeypot.socket} 2>&1; echo $?"
+    refused = place.run(place.machine, "sh", "-c", again)
     assert refused.splitlines()[-1] == "2"
     assert "is not diverted" in refused
     assert refused.count("\n") == 2

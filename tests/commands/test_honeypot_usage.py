@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from honeypot_wires import NETWORKS, Honeypot, Site, cannot, site
 
 from conftest import skip
+from honeypot_wires import NETWORKS, Honeypot, Site, cannot, site
 from running import DARKFLOW, darkflow
 
 # darkflow with a module that cannot be had, or a library.

@@ -46,20 +46,24 @@ class Control:
                 _connect(self.path).close()
                 raise OSError(0, "another honeypot is running there", self.path)
             os.unlink(self.path)  # noqa: PTH108
+        # It gets its name when it listens: nobody finds it before.
+        fresh = f"{self.path}.{os.getpid()}"
         mask = os.umask(0o177)
         try:
-            self._socket.bind(self.path)
+            self._socket.bind(fresh)
         except OSError as error:
             raise OSError(error.errno, error.strerror, self.path) from None
         finally:
             os.umask(mask)
         if group is not None:
             try:
-                os.chown(self.path, -1, grp.getgrnam(group).gr_gid)
+                os.chown(fresh, -1, grp.getgrnam(group).gr_gid)
             except KeyError:
+                os.unlink(fresh)  # noqa: PTH108
                 raise OSError(0, f"there is no group {group!r}", self.path) from None
-            os.chmod(self.path, 0o660)  # noqa: PTH101
+            os.chmod(fresh, 0o660)  # noqa: PTH101
         self._socket.listen(64)
+        os.rename(fresh, self.path)  # noqa: PTH104
 
     def _serve(self) -> None:
         while True:

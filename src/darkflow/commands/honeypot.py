@@ -68,8 +68,8 @@ def honeypot_command(options: argparse.Namespace, settings: dict[str, Any]) -> i
             honeypot = Honeypot(options, settings, log, stack, place)
             honeypot.start()
             honeypot.supervisor.heed_signals()
-            for number in set(signals):
-                signal.raise_signal(number)
+            for came in set(signals):
+                signal.raise_signal(came)
         except (OSError, MemoryError, ValueError) as error:
             complain(reason_of(error))
             return EXIT_USAGE
