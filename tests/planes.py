@@ -27,7 +27,7 @@ from darkflow.divert.dispatcher import Flow
 from darkflow.divert.nft import Nft
 from darkflow.divert.plan import Plan
 from darkflow.divert.replay import checksum
-from darkflow.lab.namespaces import entered
+from darkflow.lab.namespaces import _without_offload, entered
 
 FIN, SYN, RST, PSH, ACK = 0x01, 0x02, 0x04, 0x08, 0x10
 ROUTER, BRIDGE, MIRROR = "router", "bridge", "mirror"
@@ -35,7 +35,7 @@ NETWORKS = ("203.0.113.0/24", "2001:db8:b::/64")
 CLIENT = {4: "198.51.100.2", 6: "2001:db8:a::2"}
 LIVE = {4: "203.0.113.10", 6: "2001:db8:b::10"}
 ABSENT = {4: "203.0.113.77", 6: "2001:db8:b::77"}
-# Nobody has it, so that no kernel answers what is said to it.
+# A client that no kernel is behind: frames to it are sent, and nobody answers them.
 NOBODY = {4: "198.51.100.99", 6: "2001:db8:a::99"}
 HP0_MAC, HP1_MAC = "02:00:00:00:03:01", "02:00:00:00:03:02"
 MACS = {"o0": "02:00:00:00:01:02", "outside": "02:00:00:00:01:01",
@@ -171,9 +171,24 @@ class Stand:
         for role, lines in (BRIDGED if self.kind == BRIDGE else ROUTES).items():
             self.ip(role, lines)
         self.ip("out", OUT)
+        for address in NOBODY.values():
+            device = "br0" if self.kind == BRIDGE else "outside"
+            self.ip("gw", [f"neigh add {address} lladdr 02:00:00:00:01:99 dev {device}"])
         self.ip("hp", HONEYPOT)
         if self.kind == MIRROR:
             self._mirror()
+
+    def without_offload(self) -> None:
+        """Each packet is a frame of its own, with finished checksums, as on a wire."""
+        devices = {"out": ["o0"], "gw": ["outside", "inside"], "in": ["i0"], "hp": ["hp1"]}
+        devices.setdefault(self.where, []).append("hp0")
+        if self.kind == MIRROR:
+            devices["gw"] += ["way", "span"]
+            devices["df"] += ["up0", "mirror"]
+        for role, names in devices.items():
+            with self.at(role):
+                for name in names:
+                    _without_offload(name)
 
     def _mirror(self) -> None:
         self._link("gw", "way", "df", "up0")
@@ -218,10 +233,22 @@ class Stand:
         to = MACS["o0"] if self.kind == BRIDGE else MACS["inside"]
         self.send("in", "i0", frame(packet, to, MACS["i0"]))
 
-    def ask(self, packet: bytes) -> None:
-        """A packet of the client on its way in."""
+    def knock(self, *packets: bytes) -> None:
+        """Packets of a client on their way in."""
         to = MACS["i0"] if self.kind == BRIDGE else MACS["outside"]
-        self.send("out", "o0", frame(packet, to, MACS["o0"]))
+        self.send("out", "o0", *(frame(packet, to, MACS["o0"]) for packet in packets))
+
+    @contextmanager
+    def mute(self, role: str, device: str) -> Iterator[None]:
+        """No TCP leaves by this device meanwhile, whatever the kernel wants to say."""
+        chain = f"type filter hook egress device {device} priority 0; policy accept;"
+        self.run(
+            role, "nft", f"table netdev mute {{ chain c {{ {chain} meta l4proto tcp drop; }}; }}"
+        )
+        try:
+            yield
+        finally:
+            self.run(role, "nft", "delete table netdev mute")
 
     def listening(self, role: str, word: bytes, port: int = 80) -> Server:
         """A server inside, for all addresses of both families."""

@@ -168,7 +168,7 @@ def test_the_first_end_after_a_late_syn_ack_is_told(router: Stand, version: int)
         # Data ends nothing; the second end is not the first.
         for one in (ACK, flags, RST):
             if from_client:
-                router.ask(tcp_packet(flow, one, 9, 8))
+                router.knock(tcp_packet(flow, one, 9, 8))
             else:
                 router.answer(tcp_packet(turned(flow), one, 9, 8))
     kinds = ["rst_by_client", "rst_by_server", "fin", "fin"]

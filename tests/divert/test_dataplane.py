@@ -11,6 +11,8 @@ import pytest
 from planes import (
     ABSENT,
     ACK,
+    HP0_MAC,
+    HP1_MAC,
     LIVE,
     MACS,
     MIRROR,
@@ -141,7 +143,7 @@ def test_nobody_outside_can_cut(router: Stand, version: int) -> None:
     client = router.client(flow)
     for flags in LATE:
         packet = tcp_packet(turned(flow), flags, 0xFFFF0000, 7)
-        router.send("out", "o0", frame(packet, MACS["outside"], MACS["o0"]))
+        router.knock(packet)
     assert said(client, b"hello") == b"hp:hello"
     stats = table.stats()
     assert (stats["cut_syn_ack"], stats["cut_rst"]) == (0, 0)
@@ -184,12 +186,41 @@ def test_a_host_that_wakes_up(plane: Stand, version: int) -> None:
     assert said(plane.client(flow_of(version, 4058, words)), b"hello") == b"live:hello"
 
 
-def test_silence_ends_a_flow(plane: Stand, version: int) -> None:
-    table = plane.nft(idle_ns=600 * MS)
-    honeypot = plane.listening("hp", b"hp:")
+def test_a_cut_flow_stays_cut(plane: Stand, version: int) -> None:
+    """Also when nobody says anything until long after."""
+    table = plane.nft()
+    flow = (packed(NOBODY[version]), 4059, packed(ABSENT[version]), 80)
+    table.add([flow])
+    plane.answer(tcp_packet(turned(flow), RST, 1, 7))
+    until(lambda: table.stats()["cut_rst"] == 1)
+    time.sleep(1.2)
+    before = table.stats()["dropped"]
+    plane.send("hp", "hp1", frame(tcp_packet(turned(flow), ACK, 1, 7), HP0_MAC, HP1_MAC))
+    until(lambda: table.stats()["dropped"] > before)
+    assert table.stats()["answered"] == 0
+
+
+def test_a_client_alone_keeps_its_flow(router: Stand, version: int) -> None:
+    table = router.nft(idle_ns=500 * MS)
+    flow = (packed(NOBODY[version]), 4060, packed(ABSENT[version]), 80)
+    table.add([flow])
+    with router.mute("hp", "hp1"):
+        for number in range(1, 7):
+            router.knock(tcp_packet(flow, ACK, number, 1))
+            until(lambda number=number: table.stats()["diverted"] == number)  # type: ignore[misc]
+            time.sleep(0.3)
+        time.sleep(0.4)
+        router.knock(tcp_packet(flow, ACK, 9, 1))
+        time.sleep(0.1)
+    assert (table.stats()["diverted"], table.stats()["answered"]) == (6, 0)
+
+
+def test_silence_ends_a_flow(router: Stand, version: int) -> None:
+    table = router.nft(idle_ns=600 * MS)
+    honeypot = router.listening("hp", b"hp:")
     flow, other = flow_of(version, 4053), flow_of(version, 4054)
     table.add([flow, other])
-    client, quiet = plane.client(flow), plane.client(other)
+    client, quiet = router.client(flow), router.client(other)
     # One is kept by what its client says, the other by what the honeypot says.
     for _ in range(8):
         time.sleep(0.2)

@@ -117,7 +117,8 @@ def test_counters_and_sizes(table: Nft) -> None:
     stats = table.stats()
     known = {*COUNTERS, "diverted_bytes", "answered_bytes"}
     assert known <= set(stats) <= known | {"flows4", "flows6"}
-    assert set(stats.values()) == {0}
+    # The honeypot's kernel may have tried to find its neighbours.
+    assert set({**stats, "dropped": 0}.values()) == {0}
     table.add(flows(20) + flows(10, 6))
     if "flows4" in stats:
         assert (table.stats()["flows4"], table.stats()["flows6"]) == (20, 10)

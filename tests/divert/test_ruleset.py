@@ -105,7 +105,10 @@ def test_a_live_packet_meets_no_verdict(name: str) -> None:
     """What is in no set passes `outside` and `inside`: nothing there drops or sends away."""
     text = render(PLANS[name])
     for head in ("outside", "inside"):
-        for name_of_chain in (head, f"{head}4", f"{head}6"):
+        for name_of_chain in (
+            head,
+            *(f"{head}{rest}" for rest in ("4", "6", "4_marked", "6_marked")),
+        ):
             for line in chain(text, name_of_chain):
                 assert not re.search(r"\b(drop|fwd|dup|set 0x|daddr set)\b", line), line
                 if "goto divert" in line:

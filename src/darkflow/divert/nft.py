@@ -19,7 +19,7 @@ from darkflow.divert import netlink
 from darkflow.divert.dispatcher import Flow
 from darkflow.divert.netlink import NESTED, attribute, attributes
 from darkflow.divert.plan import Plan
-from darkflow.divert.ruleset import COUNTERS, CUT, FLOWS, TABLE, render
+from darkflow.divert.ruleset import COUNTERS, CUT, FLOWS, SERVED, TABLE, render
 
 LIBRARY, PACKAGE = "libnftables.so.1", "libnftables1"
 # Elements of one transaction: see "Data plane" in docs/performance.md.
@@ -29,7 +29,8 @@ BUFFER_BYTES = 1 << 22
 # linux/netfilter/nf_tables.h
 NFPROTO_NETDEV = 5
 _NF_TABLES = 10 << 8
-GET_SET, NEW_ELEMENT, DELETE_ELEMENT, GET_OBJECT = (_NF_TABLES | n for n in (10, 12, 14, 19))
+GET_SET, GET_OBJECT = _NF_TABLES | 10, _NF_TABLES | 19
+NEW_ELEMENT, GET_ELEMENT, DELETE_ELEMENT = (_NF_TABLES | n for n in (12, 13, 14))
 BEGIN, END = 16, 17
 SET_TABLE, SET_NAME, SET_COUNT = 1, 2, 20
 OBJECT_TABLE, OBJECT_NAME, OBJECT_KIND, OBJECT_DATA, COUNTER = 1, 2, 3, 4, 1
@@ -92,7 +93,7 @@ class Nft:
         self._lock = threading.Lock()
         self._elements = {
             (name, length): _Elements(name, digit)
-            for name in (FLOWS, CUT)
+            for name in (FLOWS, CUT, SERVED)
             for length, digit in ((4, 4), (16, 6))
         }
         # Flows that there was no room for, ever.
@@ -146,6 +147,26 @@ class Nft:
         """Divert these no longer; one that is not there is no error."""
         for at in range(0, len(flows), BATCH):
             self._delete(list(flows[at : at + BATCH]))
+
+    def served(self, flows: Sequence[Flow]) -> set[Flow]:
+        """Those whose client has talked to the honeypot; with `cut: always` nobody asks: none."""
+        found: set[Flow] = set()
+        for at in range(0, len(flows), BATCH):
+            some = flows[at : at + BATCH]
+            with self._lock:
+                # As of a transaction: number `first` is nobody's.
+                first = self._numbers(len(some) + 1)
+                request = b"".join(
+                    self._elements[SERVED, len(flow[0])].message(
+                        GET_ELEMENT, netlink.REQUEST | netlink.ACK, number, flow
+                    )
+                    for number, flow in enumerate(some, first + 1)
+                )
+                last = first + len(some)
+                for kind, number, _ in netlink.asked(self._socket, request, first, last):
+                    if kind == NEW_ELEMENT:
+                        found.add(some[number - first - 1])
+        return found
 
     def _add(self, flows: list[Flow]) -> list[Flow]:
         left_out: list[Flow] = []

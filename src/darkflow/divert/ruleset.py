@@ -25,7 +25,7 @@ COUNTERS = {
     "shielded": "ICMP errors about held or diverted flows",
 }
 # Sets of flows have these, with 4 or 6 behind it; user space fills the first.
-FLOWS, CUT = "flows", "cut"
+FLOWS, CUT, SERVED = "flows", "cut", "served"
 
 # Before other tables' chains: what they do with a packet that is diverted no longer matters.
 PRIORITY = -10
@@ -105,7 +105,7 @@ def render(plan: Plan) -> str:
     """The whole ruleset, which replaces one that is there already, for `nft -f`."""
     parts = [*_sets(plan), _counters(), _outside(plan), *_inside(plan)]
     for family in _FAMILIES:
-        parts += [*_trace(plan, family), _watch(plan, family), *_syn(plan, family)]
+        parts += [*_trace(plan, family), *_watch(plan, family), *_syn(plan, family)]
         parts += [_answer(plan, family), _divert(plan, family)]
     parts += [*_honeypot(plan), *_shield(plan)]
     return (
@@ -128,8 +128,9 @@ def _base(name: str, hook: str, device: str, policy: str, *lines: str) -> str:
     return _block(f"chain {name}", where, *lines)
 
 
-def _by_family(name: str) -> str:
-    return f"meta protocol vmap {{ ip : goto {name}4, ip6 : goto {name}6 }}"
+def _by_family(name: str) -> tuple[str, str]:
+    # Two comparisons cost less than the look-up of a verdict map.
+    return f"meta protocol ip goto {name}4", f"meta protocol ip6 goto {name}6"
 
 
 def _time(time_ns: int) -> str:
@@ -156,7 +157,7 @@ def _sets(plan: Plan) -> list[str]:
         if plan.mode != "sensor":
             parts.append(_set(f"traced{digit}", flow, TRACE_NS, MOST_CUT))
         if plan.established_wins:
-            parts.append(_set(f"served{digit}", flow, idle_ns, plan.flows, GC_NS))
+            parts.append(_set(f"{SERVED}{digit}", flow, idle_ns, plan.flows, GC_NS))
         if plan.mode == "mirror":
             parts.append(_set(f"echo{digit}", f"typeof {family.answer}", ECHO_NS, MOST_ECHOES))
         if plan.shielded:
@@ -180,25 +181,30 @@ def _counters() -> str:
 
 
 def _outside(plan: Plan) -> str:
-    return _base("outside", "ingress", plan.outside, "accept", _by_family("outside"))
+    return _base("outside", "ingress", plan.outside, "accept", *_by_family("outside"))
 
 
 def _inside(plan: Plan) -> list[str]:
     if plan.inside is None:
         return []
-    parts = [_base("inside", "ingress", plan.inside, "accept", _by_family("inside"))]
-    parts += [
-        _block(f"chain inside{family.digit}", _ends(plan, family), _answers(family))
-        for family in _FAMILIES
-    ]
+    parts = [_base("inside", "ingress", plan.inside, "accept", *_by_family("inside"))]
+    for family in _FAMILIES:
+        parts += _marked(plan, f"inside{family.digit}", family, _late(family))
     return parts
 
 
-def _ends(plan: Plan, family: _Family) -> str:
-    """Only these packets end what a late answer has begun."""
-    if plan.mode == "sensor":
-        return ""
-    return f"tcp flags & (fin | rst) != 0 jump trace{family.digit}"
+def _marked(
+    plan: Plan, name: str, family: _Family, cases: dict[str, str], *lines: str
+) -> list[str]:
+    """A chain that looks at SYN, FIN and RST apart; most packets carry none: for them `lines`."""
+    # Only a FIN or RST ends what a late answer has begun.
+    ends = "" if plan.mode == "sensor" else "fin | "
+    trace = f"tcp flags & (fin | rst) != 0 jump trace{family.digit}" if ends else ""
+    marks = [trace, _flags(cases) if cases else ""]
+    if not any(marks):
+        return [_block(f"chain {name}", *lines)]
+    jump = f"tcp flags & ({ends}syn | rst) != 0 jump {name}_marked"
+    return [_block(f"chain {name}", jump, *lines), _block(f"chain {name}_marked", *marks)]
 
 
 def _trace(plan: Plan, family: _Family) -> list[str]:
@@ -225,22 +231,14 @@ def _late(family: _Family) -> dict[str, str]:
     return {"syn | ack": jump, "rst": jump, "rst | ack": jump, "syn | rst | ack": jump}
 
 
-def _answers(family: _Family) -> str:
-    return _flags(_late(family))
-
-
-def _watch(plan: Plan, family: _Family) -> str:
+def _watch(plan: Plan, family: _Family) -> list[str]:
     """A client's packet, and on a mirror whatever passes."""
     digit = family.digit
     cases = _late(family) if plan.inside is None else {}
     if _syn(plan, family):
         cases["syn"] = f"jump syn{digit}"
-    return _block(
-        f"chain outside{digit}",
-        _ends(plan, family),
-        _flags(cases) if cases else "",
-        f"{family.there} @{FLOWS}{digit} goto divert{digit}",
-    )
+    known = f"{family.there} @{FLOWS}{digit} goto divert{digit}"
+    return _marked(plan, f"outside{digit}", family, cases, known)
 
 
 def _syn(plan: Plan, family: _Family) -> list[str]:
@@ -249,7 +247,7 @@ def _syn(plan: Plan, family: _Family) -> list[str]:
     there = v4_v6[0] if digit == "4" else v4_v6[1]
     lines = []
     if plan.established_wins:
-        lines.append(f"delete @served{digit} {{ {family.there} }}")
+        lines.append(f"delete @{SERVED}{digit} {{ {family.there} }}")
     if plan.shielded and (there or not plan.networks):
         within = f"{family.ip} daddr @watched{digit} " if there else ""
         update = f"update @shield{digit} {{ {family.raw_there} }}"
@@ -273,7 +271,7 @@ def _answer(plan: Plan, family: _Family) -> str:
         shield if plan.shielded else "",
         f"{back} != @{FLOWS}{digit} return",
         f'{family.answer} @echo{digit} counter name "echoes" return' if mirrored else "",
-        f'{back} @served{digit} counter name "kept" return' if plan.established_wins else "",
+        f'{back} @{SERVED}{digit} counter name "kept" return' if plan.established_wins else "",
         f"update @{CUT}{digit} {{ {back} }}",
         f"delete @{FLOWS}{digit} {{ {back} }}",
         f'tcp flags rst counter name "cut_rst" {log} accept',
@@ -285,7 +283,7 @@ def _answer(plan: Plan, family: _Family) -> str:
 def _divert(plan: Plan, family: _Family) -> str:
     """A client's packet in a diverted flow."""
     digit, there = family.digit, family.there
-    served = f"tcp flags & (syn | rst | ack) == ack update @served{digit} {{ {there} }}"
+    served = f"tcp flags & (syn | rst | ack) == ack update @{SERVED}{digit} {{ {there} }}"
     idle = _time(plan.idle_ns)
     shield = f"{family.plain} update @shield{digit} {{ {family.raw_there} timeout {idle} }}"
     take = f'counter name "copied" dup to "{plan.hp0}" accept'
@@ -309,13 +307,13 @@ def _divert(plan: Plan, family: _Family) -> str:
 def _honeypot(plan: Plan) -> list[str]:
     """Nothing leaves the honeypot but its half of diverted flows; a sensor says nothing in them."""
     if plan.mode == "sensor":
-        parts = [_base("honeypot", "ingress", plan.hp0, "accept", _by_family("honeypot"))]
+        parts = [_base("honeypot", "ingress", plan.hp0, "accept", *_by_family("honeypot"))]
         for family in _FAMILIES:
             silent = f'{family.back} @{FLOWS}{family.digit} counter name "dropped" drop'
             parts.append(_block(f"chain honeypot{family.digit}", silent))
         return parts
     rest = 'counter name "dropped"'
-    parts = [_base("honeypot", "ingress", plan.hp0, "drop", _by_family("honeypot"), rest)]
+    parts = [_base("honeypot", "ingress", plan.hp0, "drop", *_by_family("honeypot"), rest)]
     parts.append(_block("chain denied", f"{rest} drop"))
     for family in _FAMILIES:
         parts += _from_honeypot(plan, family)
@@ -329,13 +327,15 @@ def _honeypot(plan: Plan) -> list[str]:
 
 def _from_honeypot(plan: Plan, family: _Family) -> list[str]:
     digit, back = family.digit, family.back
-    served = f"{back} @served{digit} update @served{digit} {{ {back} }}"
+    served = f"{back} @{SERVED}{digit} update @{SERVED}{digit} {{ {back} }}"
     mirrored = plan.mode == "mirror"
     parts = [
         _block(
             f"chain honeypot{digit}",
-            # A route of its own in the header could lead elsewhere.
+            # A route of its own in the header could lead elsewhere, and in fragments no rule sees
+            # TCP's header whole.
             "ip hdrlength != 5 goto denied" if digit == "4" else "ip6 nexthdr != tcp goto denied",
+            "ip frag-off & 0x3fff != 0 goto denied" if digit == "4" else "",
             # It opens no connection, not even in a flow whose client's address was forged.
             "tcp flags & (syn | ack) == syn goto denied",
             f"{back} @{FLOWS}{digit} goto reply{digit}",
