@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import dataplane
 import live
 import stores
 from captures import BENCH, Captures, check, truth_path
@@ -347,4 +348,5 @@ MEASURES: dict[str, tuple[Callable[[Bench], Result], bool]] = {
     "live-load": (live.load, False),
     "live-cpu": (live.cpu, False),
     "live-latency": (live.latency, False),
+    "plane": (dataplane.plane, False),
 }

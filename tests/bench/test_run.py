@@ -15,6 +15,7 @@ from process import Command, Figure, Sample, in_turn, python, ratio, run_step
 from report import (
     BEGIN,
     END,
+    PLANE,
     Aim,
     Result,
     Table,
@@ -144,13 +145,17 @@ def test_a_missed_aim_is_the_exit_status(
         return Result([], [Aim("that", "<= 1", "2", False)])
 
     page = tmp_path / "page.md"
-    page.write_text(f"{BEGIN}\n{END}\n")
+    empty = f"{BEGIN}\n{END}\n{PLANE[0]}\n{PLANE[1]}\n"
+    page.write_text(empty)
     monkeypatch.setattr(run, "PAGE", page)
     monkeypatch.setattr(run, "affordable_scale", lambda _: 1.0)
     for name in MEASURES:
         monkeypatch.setitem(MEASURES, name, (misses, True))
     assert run.main(["--only", "start"]) == 1
-    assert page.read_text() == f"{BEGIN}\n{END}\n"
+    assert page.read_text() == empty
+    assert run.main(["--only", "plane"]) == 1
+    assert page.read_text().startswith(f"{BEGIN}\n{END}\n{PLANE[0]}\n")
+    assert page.read_text().count("**no**") == 1
     assert run.main([]) == 1
     assert page.read_text().count("| that | <= 1 | 2 | **no** |") == len(MEASURES)
     assert run.main(["--quick"]) == 0
