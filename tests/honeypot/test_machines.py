@@ -97,6 +97,28 @@ def test_much_of_one_thing_stays_bounded(kind: type[Protocol], unit: bytes) -> N
 
 
 @KINDS
+def test_a_usual_beginning_and_then_no_end_stays_bounded(kind: type[Protocol]) -> None:
+    """Whatever a length in there says, and however long what follows is."""
+
+    @settings(max_examples=150, deadline=None)
+    @given(st.data())
+    def run(data: st.DataObject) -> None:
+        usual = b"".join(TALKS[kind])[:400]
+        begin = usual[: data.draw(st.integers(0, len(usual)))] + data.draw(st.binary(max_size=5))
+        unit = data.draw(st.sampled_from([b"\0", b"\xff", b"a", b"\x01", b"a: b\r\n"]))
+        machine = kind(CONTEXT._replace(tls=False))
+        said = 0
+        for chunk in (begin, *[unit * (16_384 // len(unit))] * 6):
+            said += len(chunk)
+            reply = machine.received(chunk) if chunk else Reply()
+            check(machine, [reply], said)
+            if reply.close:
+                return
+
+    run()
+
+
+@KINDS
 def test_the_usual_talk_over_and_over_stays_bounded(kind: type[Protocol]) -> None:
     data = b"".join(TALKS[kind])
     machine = kind(CONTEXT)

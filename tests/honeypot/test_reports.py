@@ -117,14 +117,15 @@ def test_each_line_is_a_message(kind: socket.SocketKind) -> None:
 @pytest.mark.parametrize("kind", [socket.SOCK_SEQPACKET, socket.SOCK_STREAM, socket.SOCK_DGRAM])
 def test_lines_wait_for_a_slow_reader_in_order_and_whole(kind: socket.SocketKind) -> None:
     ours, reports = pair(kind)
-    lines = [b"%06d" % number * 500 + b"\n" for number in range(400)]
+    # Larger than what a stream takes in one piece.
+    lines = [b"%06d" % number * 15_000 + b"\n" for number in range(60)]
     for line in lines:
         reports.write(line)
     assert reports.is_waiting
     assert reports.dropped == 0
     heard = b""
     while len(heard) < len(b"".join(lines)):
-        heard += ours.recv(1 << 16)
+        heard += ours.recv(1 << 17)
         reports.flush()
     assert heard == b"".join(lines)
     assert not reports.is_waiting
@@ -178,14 +179,15 @@ def test_files_and_pipes(tmp_path: Path) -> None:
     assert path.read_bytes() == b"line\n"
     ours, theirs = os.pipe()
     reports = Reports(str(theirs))
-    for _ in range(100):
-        reports.write(b"y" * 1000 + b"\n")
+    lines = [b"%06d" % number * 5000 + b"\n" for number in range(20)]
+    for line in lines:
+        reports.write(line)
     assert reports.is_waiting
     heard = b""
-    while len(heard) < 100 * 1001:
+    while len(heard) < len(b"".join(lines)):
         heard += os.read(ours, 1 << 16)
         reports.flush()
-    assert heard == (b"y" * 1000 + b"\n") * 100
+    assert heard == b"".join(lines)
     os.close(ours)
 
 

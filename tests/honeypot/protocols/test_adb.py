@@ -38,7 +38,7 @@ def test_parts_and_junk() -> None:
     assert said(Adb, message[:10], message[10:30], message[30:])[:2] == [b"", b""]
     assert Adb(CONTEXT).received(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").close
     assert Adb(CONTEXT).received(adb_message(b"WRTE", 1, 1)[:12] + b"\xff" * 12).close
-    big = struct.pack("<4sIIIII", b"WRTE", 1, 1, PAYLOAD_LIMIT + 1, 0, 0xBABEADA8)
+    big = struct.pack("<4sIIIII", b"WRTE", 1, 1, PAYLOAD_LIMIT + 1, 0, 0xBAABADA8)
     assert Adb(CONTEXT).received(big).close
     assert said(Adb, adb_message(b"XXXX", 0, 0)) == [b""]
     assert answers(Adb(CONTEXT), [adb_message(b"OPEN", 1, 0, b"x") * 600])[-1].close

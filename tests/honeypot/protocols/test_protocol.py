@@ -35,6 +35,7 @@ from talks import CONTEXT
         ("right\u202eleft", "right\\u202eleft"),
         ("\ud800", "\\ud800"),
         (b"a" * 999, "a" * TEXT_LIMIT),
+        ("a" * 999, "a" * TEXT_LIMIT),
         (b"\0" * 999, ("\\x00" * 64)[:TEXT_LIMIT]),
     ],
 )

@@ -75,6 +75,8 @@ def test_the_first_has_the_port() -> None:
     assert table.by_port[7547] is Mine
     assert table.by_port[8080] is Http
     assert table.recognised(b"GET / HTTP/1.1", None) is Mine
+    # On a port of the other one, that one has it.
+    assert table.recognised(b"GET / HTTP/1.1", Http) is Http
 
 
 def test_the_docs_list_every_protocol_with_its_ports() -> None:

@@ -205,9 +205,15 @@ def test_what_is_none_is_given_up_and_what_is_endless_too() -> None:
         reader = HelloReader()
         assert reader.feed(data) is None
         assert reader.is_done
+    # The longest that is waited for, in records of one byte.
     reader = HelloReader()
-    for _ in range(40_000):
-        reader.feed(b"\x16\x03\x01\x00\x01\x01")
+    for byte in b"\x01\x00\x40\x00" + bytes(16_383):
+        assert reader.feed(b"\x16\x03\x01\x00\x01" + bytes((byte,))) is None
+        assert not reader.is_done
+    reader.feed(b"\x16\x03\x01\x00\x01\x00")
+    assert reader.is_done
+    reader = HelloReader()
+    reader.feed(b"\x16\x03\x01\x00\x04\x01\x00\x40\x01")
     assert reader.is_done
 
 

@@ -66,8 +66,6 @@ class HelloReader:
                     return self._end(None)
                 if len(self._message) >= 4 + size:
                     return self._end(parse(bytes(self._message[4 : 4 + size])))
-        if len(self._rest) + len(self._message) > 2 * HELLO_LIMIT:
-            return self._end(None)
         return None
 
     def _end(self, hello: Hello | None) -> Hello | None:
