@@ -34,6 +34,9 @@ class Place:
     def delete(self, flows: Sequence[Flow]) -> None:
         pass
 
+    def served(self, flows: Sequence[Flow]) -> Sequence[Flow]:
+        return flows[:0]
+
     def diverted(self, diverted: Diverted, t_ns: int) -> None:
         pass
 

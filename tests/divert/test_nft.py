@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator, Sequence
 
 import pytest
@@ -16,7 +17,7 @@ from darkflow.divert import nft
 from darkflow.divert.dispatcher import Flow
 from darkflow.divert.nft import Nft
 from darkflow.divert.ruleset import COUNTERS
-from planes import HP1_MAC, Stand
+from planes import ACK, HP1_MAC, SYN, Stand, flow_of, tcp_packet, turned, until
 
 LEFT_BEHIND = """
 import os, signal
@@ -111,6 +112,32 @@ def test_a_full_set_takes_what_it_can(table: Nft) -> None:
     # What is full can be emptied, also of what is not there.
     table.delete([*some, *others, *more])
     assert listed("flows4") == listed("flows6") == set()
+
+
+def test_a_million_flows(router: Stand) -> None:
+    """They are taken in seconds, the late answer cuts as ever, and a new start is at once."""
+    router.listening("hp", b"hp:")
+    table = router.nft()
+    for first in range(0, 1_000_000, 100_000):
+        assert table.add(flows(100_000, 4, first)) == []
+    flow = flow_of(4, 4600)
+    assert table.add([flow]) == []
+    client = router.client(flow)
+    client.sendall(b"hello")
+    assert client.recv(9) == b"hp:hello"
+    at_client = router.seen("out", "o0")
+    router.answer(tcp_packet(turned(flow), SYN | ACK, 0xFFFF0000, 7))
+    until(lambda: table.stats()["cut_syn_ack"] == 1)
+    client.sendall(b"still there?")
+    client.settimeout(0.3)
+    with pytest.raises(TimeoutError):
+        client.recv(9)
+    assert len(at_client.of(flow[2])) == 1
+    with router.at("gw"):
+        began_s = time.monotonic()
+        table.apply(router.plan())
+        assert time.monotonic() - began_s < 1
+    assert table.stats()["answered"] == 0
 
 
 def test_counters_and_sizes(table: Nft) -> None:

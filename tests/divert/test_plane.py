@@ -28,6 +28,7 @@ class Log:
     def __init__(self) -> None:
         self.steps: list[tuple[str, object]] = []
         self.registered: set[Flow] = set()
+        self.talked: set[Flow] = set()
         self.room = 1 << 30
         self.hold = threading.Event()
         self.hold.set()
@@ -46,6 +47,9 @@ class Log:
     def delete(self, flows: Sequence[Flow]) -> None:
         self.registered.difference_update(flows)
         self.steps.append(("delete", list(flows)))
+
+    def served(self, flows: Sequence[Flow]) -> set[Flow]:
+        return self.talked & set(flows)
 
     def send(self, frame: bytes) -> None:
         self.steps.append(("frame", frame))
@@ -147,6 +151,20 @@ def test_a_late_answer_cuts(make: Callable[..., Plane], log: Log) -> None:
     assert plane.cut([key(2), key(9)], 5, "command") == 1
     until(lambda: log.registered == set())
     assert log.all("ended")[-1] == (key(2), 5, "command")
+
+
+def test_who_has_talked_may_stay(make: Callable[..., Plane], log: Log) -> None:
+    """The kernel knows; only a late answer asks."""
+    plane = make()
+    feed = Feed(plane)
+    feed(*(ends(n).syn() for n in range(3)))
+    until(lambda: plane.replayed == 3)
+    log.talked = {key(0), key(1)}
+    feed(ends(0).answer(), ends(2).answer())
+    until(lambda: log.all("ended") != [])
+    assert log.registered == {key(0), key(1)} == set(plane.dispatcher.flows)
+    assert plane.cut([key(1)], 5, "command") == 1
+    until(lambda: log.registered == {key(0)})
 
 
 def test_cut_before_it_was_diverted_it_never_is(make: Callable[..., Plane], log: Log) -> None:

@@ -11,7 +11,7 @@ import heapq
 import random
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Protocol
 
 from darkflow.divert.dispatcher import DIVERT, Dispatcher, Diverted, Flow
@@ -33,6 +33,9 @@ class Table(Protocol):
 
     def delete(self, flows: Sequence[Flow]) -> None:
         """Divert these no longer; one that is not there is no error."""
+
+    def served(self, flows: Sequence[Flow]) -> Collection[Flow]:
+        """Those that a late answer does not end, as their client has talked to the honeypot."""
 
 
 class Watcher(Protocol):
@@ -174,6 +177,10 @@ class Plane:
     def _delete(self, cuts: dict[Flow, tuple[int, str]]) -> None:
         flows = list(cuts)
         try:
+            late = [flow for flow, (_, why) in cuts.items() if why == "late_answer"]
+            # What the kernel has let live is not for us to end.
+            kept = set(self._table.served(late)) if late else set()
+            flows = [flow for flow in flows if flow not in kept]
             for at in range(0, len(flows), BATCH):
                 self._table.delete(flows[at : at + BATCH])
         except OSError as error:
