@@ -269,7 +269,7 @@ def test_defaults() -> None:
         "decap": (), "limit": None, "queue_size": 1 << 20, "flow_table_size": 1 << 20,
         "reorder_size": 1 << 18, "summary_size": 4_000_000, "frame_buffer": 256 << 20, "top": 10,
         "ring_size": 32 << 20, "stats": 60 * SECOND_NS,
-        "ring_block": 1 << 20, "ring_timeout": 32_000_000, "workers": 1,
+        "ring_block": 1 << 19, "ring_timeout": 24_000_000, "workers": 1,
         "jitter": 0, "flows": 1_000_000, "prefix_flows": 500_000, "source_flows": 250_000,
         "rate": 20_000, "prefix_rate": 10_000, "source_rate": 5_000, "payload": 4096,
         "payload_buffer": 256 << 20,

@@ -116,12 +116,12 @@ SETTINGS: tuple[Setting, ...] = (
         parse_bytes,
     ),
     Setting(
-        "ring_block", ("--ring-block",), "1MiB", "bytes",
+        "ring_block", ("--ring-block",), "512KiB", "bytes",
         "blocks in which the kernel hands packets over: a power of two from 64KiB to 64MiB",
         parse_block,
     ),
     Setting(
-        "ring_timeout", ("--ring-timeout",), "32ms", "time",
+        "ring_timeout", ("--ring-timeout",), "24ms", "time",
         "when the kernel hands over a block that is not full; verdicts come this much and some 10"
         " ms after T", parse_block_time,
     ),

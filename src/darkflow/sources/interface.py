@@ -38,7 +38,7 @@ class RingSize:
 
     __slots__ = ("block_bytes", "blocks", "timeout_ms")
 
-    def __init__(self, block_bytes: int = 1 << 20, blocks: int = 32, timeout_ms: int = 32) -> None:
+    def __init__(self, block_bytes: int = 1 << 19, blocks: int = 64, timeout_ms: int = 24) -> None:
         self.block_bytes = block_bytes
         self.blocks = blocks
         self.timeout_ms = timeout_ms
