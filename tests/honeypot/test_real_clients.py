@@ -8,6 +8,7 @@ import imaplib
 import ipaddress
 import os
 import poplib
+import shutil
 import smtplib
 import socket
 import subprocess
@@ -53,6 +54,8 @@ class Net:
 
     def run(self, *words: str, seconds: float = 120) -> subprocess.CompletedProcess[str]:
         """A client's program, outside."""
+        if shutil.which(words[0]) is None:
+            skip(f"{words[0]} is not there")
         return subprocess.run(
             ["ip", "netns", "exec", self.outside, *words],
             capture_output=True,
