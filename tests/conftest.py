@@ -34,20 +34,25 @@ COMPUTES = tuple(str(TESTS / name) for name in (
     "sources/test_kernel_filter.py", "sources/test_records.py", "test_cli.py", "test_docs.py",
     "test_sanitize.py", "test_style.py", "test_truth.py",
 ))  # fmt: skip
-FIRST_WORKER = "gw0"
+IS_WORKER = "PYTEST_XDIST_WORKER" in os.environ
 
 
-def pytest_configure() -> None:
-    """The first worker gets the largest group, the live tests; the others give way to it."""
-    if os.environ.get("PYTEST_XDIST_WORKER", FIRST_WORKER) != FIRST_WORKER:
-        os.nice(19)
+def only_computes(item: pytest.Item) -> bool:
+    """Whether it can run beside live tests."""
+    return str(item.path).startswith(COMPUTES)
 
 
 def pytest_collection_modifyitems(items: Sequence[pytest.Item]) -> None:
     """Live tests are one group, which one worker runs."""
     for item in items:
-        if not str(item.path).startswith(COMPUTES):
+        if not only_computes(item):
             item.add_marker(pytest.mark.xdist_group("live"))
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """What computes gives way to what is live; only root can take its place back afterwards."""
+    if IS_WORKER and os.geteuid() == 0:
+        os.setpriority(os.PRIO_PROCESS, 0, 19 if only_computes(item) else 0)
 
 
 def skip(reason: str) -> NoReturn:
