@@ -105,7 +105,8 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     Setting(
         "frame_buffer", ("--frame-buffer",), "256MiB", "bytes",
-        "memory for whole frames that await their verdict for --dark-pcap", parse_bytes,
+        "memory for whole frames that await their verdict: for --dark-pcap, and of SYNs with payload"
+        " for a honeypot", parse_bytes,
     ),
     Setting(
         "top", ("--top",), "10", "rows", "rows of the tables of ports, sources", parse_rows

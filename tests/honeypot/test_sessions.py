@@ -170,6 +170,46 @@ def test_a_flow_stays_known_while_packets_come(line: Line) -> None:
         assert line.tracker.expire(line.t_ns) == ([], [])
 
 
+def test_it_is_forgotten_when_the_kernel_does_so() -> None:
+    """Exactly `idle` after the last packet: a client that comes again then is a new one."""
+    tracker, flow = Tracker(MAC, 60 * SECOND_NS), key(Flow())
+    tracker.begin(flow, 0)
+    tracker.observe(Frames.of([(50 * SECOND_NS, 1, MAC + bytes(6) + b"\x08\0" + Flow().syn())]))
+    assert tracker.expire(60 * SECOND_NS) == ([], [])
+    assert tracker.expire(110 * SECOND_NS - 1) == ([], [])
+    (session,), gone = tracker.expire(110 * SECOND_NS)
+    assert (session.orig_packets, gone, len(tracker), tracker.open_sessions) == (1, [flow], 0, 0)
+
+
+def test_what_is_cut_and_begun_again_is_looked_at_once() -> None:
+    """Entries of sessions that are gone do not pile up, nor end the next session early."""
+    tracker, flow = Tracker(MAC, 60 * SECOND_NS), key(Flow())
+    for second in range(50):
+        tracker.begin(flow, second * SECOND_NS)
+        assert tracker.open_sessions == 1
+        tracker.cut(flow, second * SECOND_NS + 1, "command")
+    tracker.begin(flow, 50 * SECOND_NS)
+    assert tracker.expire(109 * SECOND_NS) == ([], [])
+    assert len(tracker.expire(110 * SECOND_NS)[1]) == 1
+
+
+@pytest.mark.parametrize("by_s", [3600, -3600])
+def test_a_clock_that_is_set_ends_nothing(by_s: int) -> None:
+    tracker, flow = Tracker(MAC, 60 * SECOND_NS), key(Flow())
+    tracker.begin(flow, 10_000 * SECOND_NS)
+    tracker.shift(by_s * SECOND_NS)
+    assert tracker.expire((10_059 + by_s) * SECOND_NS) == ([], [])
+    assert len(tracker.expire((10_060 + by_s) * SECOND_NS)[1]) == 1
+
+
+def test_copies_for_a_sensor_are_all_of_clients() -> None:
+    tracker, flow = Tracker(b"", 60 * SECOND_NS), key(Flow())
+    tracker.begin(flow, 0)
+    tracker.observe(Frames.of([(1, 1, bytes(12) + b"\x08\0" + Flow().syn())]))
+    (session,) = tracker.open()
+    assert (session.orig_packets, session.resp_packets, tracker.unknown) == (1, 0, 0)
+
+
 def test_another_session_of_the_same_flow(line: Line) -> None:
     line.connect()
     line.orig(RST, 1)
