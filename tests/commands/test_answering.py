@@ -94,7 +94,7 @@ def test_it_goes_on_trying_when_it_cannot_be_started(monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr("darkflow.commands.answering.subprocess.Popen", refuse)
     monkeypatch.setattr("darkflow.commands.answering.FIRST_WAIT_S", 0.01)
-    one = Answering([], (), lambda *_: None, lambda level, text, **_: said.append(text))
+    one = Answering([], (), lambda *_: None, lambda _, text, **__: said.append(text))
     files = len(os.listdir("/proc/self/fd"))  # noqa: PTH208
     one.start()
     until(lambda: len(tried) >= 3)
