@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from darkflow.flow.batch import Frames
 from darkflow.honeypot.sessions import Session, Tracker
-from writers import ACK, FIN, PSH, RST, SECOND_NS, SYN, SYN_ACK, Flow, Tcp
+from writers import ACK, FIN, PSH, RST, SECOND_NS, SYN, SYN_ACK, Flow, Ip, Tcp, extension
 
 MAC, HOST = bytes.fromhex("020000000001"), bytes.fromhex("020000000002")
 MS = 1_000_000
@@ -168,6 +168,20 @@ def test_a_flow_stays_known_while_packets_come(line: Line) -> None:
         line.t_ns += 50 * SECOND_NS
         line.orig(ACK, 1, 501)
         assert line.tracker.expire(line.t_ns) == ([], [])
+
+
+@pytest.mark.parametrize("kinds", [(0,), (60,), (43, 60), (51,), (0, 51, 60)])
+def test_extension_headers_are_stepped_over(kinds: tuple[int, ...]) -> None:
+    flow = FLOWS[1]
+    tracker = Tracker(MAC, 60 * SECOND_NS)
+    tracker.begin(key(flow), 0)
+    header = Ip(extensions=tuple(extension(kind, 1) for kind in kinds))
+    packet = MAC + bytes(6) + b"\x86\xdd" + flow.syn(header=header)
+    tracker.observe(Frames.of([(1, 1, packet)]))
+    (session,) = tracker.open()
+    assert (session.orig_packets, session.orig_frame_bytes) == (1, len(packet))
+    for size in range(len(packet)):
+        tracker.observe(Frames.of([(1, 1, packet[:size])]))
 
 
 def test_it_is_forgotten_when_the_kernel_does_so() -> None:

@@ -73,6 +73,22 @@ ctypedef struct seen_t:             # one TCP packet of a frame
     bint from_orig
 
 
+cdef uint32_t behind_extensions(const uint8_t *d, uint32_t n) noexcept nogil:
+    """Where TCP begins behind IPv6 at 14; 0 where it does not, or in a fragment (RFC 8200)."""
+    cdef uint8_t kind = d[20]
+    cdef uint8_t following
+    cdef uint32_t at = 14 + 40
+    # Each is at least 8 bytes long, so the captured length bounds this loop.
+    while kind == 0 or kind == 43 or kind == 60 or kind == 135 or kind == 51:
+        if n < at + 8:
+            return 0
+        following = d[at]
+        # The authentication header counts in units of 4 bytes (RFC 4302).
+        at += (d[at + 1] + 2) * 4 if kind == 51 else (d[at + 1] + 1) * 8
+        kind = following
+    return at if kind == TCP else 0
+
+
 cdef bint parse(
     const frame_t *f, const uint8_t *honeypot_mac, int mac_bytes, seen_t *seen
 ) noexcept nogil:
@@ -96,9 +112,11 @@ cdef bint parse(
         ends = d + 26
         size = 4
     elif be16(d + 12) == 0x86DD:
-        if n < 14 + 40 or d[20] != TCP:
+        if n < 14 + 40:
             return False
-        at += 40
+        at = behind_extensions(d, n)
+        if at == 0:
+            return False
         total = be16(d + 18) + 54
         ends = d + 22
         size = 16
