@@ -218,9 +218,10 @@ cdef class Engine(Tally):
         cdef int64_t verdict_ns = a.t0_ns + self.hold_ns
         a.state = STATE_DARK
         judge(a.kept, KEPT_DARK)
-        a.kept = NULL
         self.counts.dark += 1
+        # The event has the frames until somebody takes them: see kept.pyx.
         self._emit(a, EVENT_DARK, verdict_ns, 0)
+        a.kept = NULL
         append(&self.table, &self.table.dark, number)
         if self.table.dark.count > self.table_size:
             self.counts.dropped_table += 1
