@@ -304,6 +304,6 @@ def forge(to_mac: str, source: str, target: str, port: str, to_port: str) -> Non
 
 
 if __name__ == "__main__":
-    kinds: dict[str, Callable[..., None]] = {"batches": batches, "steady": steady, "crowd": crowd, "syns": syns, "talk": talk,
-             "waker": waker, "forge": forge}  # fmt: skip
+    every = (batches, steady, crowd, syns, talk, waker, forge)
+    kinds: dict[str, Callable[..., None]] = {kind.__name__: kind for kind in every}
     kinds[sys.argv[1]](*sys.argv[2:])
