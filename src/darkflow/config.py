@@ -179,7 +179,7 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     Setting(
         "rate", ("--rate",), "20000", "flows/s",
-        "new diverted flows in a second, and so SYN+ACKs that are sent; twice as many at once",
+        "new diverted flows in a second, and SYN+ACKs that are sent; twice as many at once",
         parse_size,
     ),
     Setting(

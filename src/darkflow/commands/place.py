@@ -59,6 +59,7 @@ def plan_of(options: argparse.Namespace, settings: dict[str, Any]) -> Plan:
         hold_ns=settings["hold"],
         idle_ns=settings["idle"],
         flows=settings["flows"],
+        syn_acks=settings["rate"],
         shield=not options.no_shield,
         cut={"cuts": "always"}.get(options.late_answer, options.late_answer),
     )
