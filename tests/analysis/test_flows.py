@@ -1,0 +1,169 @@
+"""Each figure's numbers against slow plain ones, flows that were told twice included."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from datetime import timedelta
+from typing import Any
+
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from darkflow.analysis import flows
+from darkflow.analysis.flows import Groups, Spread, Totals
+from reporting import IDLE_NS, NOON_NS, SECOND_NS, dark_frame, dark_rows, final, moment
+
+Rows = list[dict[str, Any]]
+
+
+@pytest.fixture(scope="module", params=[0, 1, 400])
+def rows(request: pytest.FixtureRequest) -> Rows:
+    """What a sensor has written of so many flows."""
+    return dark_rows(request.param, seed=request.param)
+
+
+@pytest.fixture(scope="module")
+def every(rows: Rows) -> pl.LazyFrame:
+    """The same as the report asks it."""
+    return flows.dark_flows(dark_frame(rows))
+
+
+def packets_by(rows: Rows, column: str) -> Counter[str]:
+    """SYNs by the values of a column."""
+    counts: Counter[str] = Counter()
+    for row in final(rows):
+        counts[row[column]] += row["syn_count"]
+    return counts
+
+
+def test_a_flow_is_one_row_with_its_last_counts(rows: Rows, every: pl.LazyFrame) -> None:
+    found = sorted(every.select("flow_id", "syn_count", "last_syn_ns").collect().rows())
+    assert found == sorted((r["flow_id"], r["syn_count"], r["last_syn_ns"]) for r in final(rows))
+
+
+def test_totals(rows: Rows, every: pl.LazyFrame) -> None:
+    last = final(rows)
+    if not last:
+        assert flows.totals(every) is None
+        return
+    assert flows.totals(every) == Totals(
+        len(last),
+        sum(row["syn_count"] for row in last),
+        sum(row["icmp_type"] is not None for row in last),
+        min(row["t0_ns"] for row in last),
+        max(max(row["verdict_ns"], row["last_syn_ns"]) for row in last),
+        dict(Counter(row["direction"] for row in last)),
+    )
+
+
+@pytest.mark.parametrize(
+    ("column", "by"), [("src_ip", flows.by_source), ("dest_ip", flows.by_target)]
+)
+def test_packets_of_an_address(rows: Rows, every: pl.LazyFrame, column: str, by: Any) -> None:
+    expected = Counter(packets_by(rows, column).values())
+    assert by(every).spread == Spread(sorted(expected.items()))
+
+
+@given(st.lists(st.integers(1, 12_000)), st.integers(0, 50), st.none() | st.integers(0, 50))
+def test_shares_of_a_spread(values: list[int], least: int, most: int | None) -> None:
+    spread = Spread(sorted(Counter(values).items()))
+    inside = [v for v in values if v >= least and (most is None or v <= most)]
+    assert (spread.keys, spread.number(least, most)) == (len(values), len(inside))
+    assert spread.share(least, most) == (len(inside) / len(values) if values else 0)
+    for packets, share in spread.cumulative():
+        assert share == pytest.approx(sum(v <= packets for v in values) / len(values))
+
+
+def test_ports(rows: Rows, every: pl.LazyFrame) -> None:
+    last = final(rows)
+    packets, sources = packets_by(rows, "dest_port"), defaultdict(set)
+    for row in last:
+        sources[row["dest_port"]].add(row["src_ip"])
+    counts = Counter(row["dest_port"] for row in last)
+    order = sorted(packets, key=lambda port: (-packets[port], port))
+    expected = [
+        {"port": p, "flows": counts[p], "packets": packets[p], "sources": len(sources[p])}
+        for p in order[:3]
+    ]
+    assert flows.by_port(every, 3) == (expected, len(packets))
+
+
+def test_the_most_and_their_details(rows: Rows, every: pl.LazyFrame) -> None:
+    last = final(rows)
+    keys = flows.by_source(every).most(4)
+    found = flows.details(every, "src_ip", keys, "dest_ip", "targets")
+    counts = Counter(row["src_ip"] for row in last)
+    assert [row["flows"] for row in found] == sorted(counts.values(), reverse=True)[:4]
+    for row in found:
+        liked = {name: row.pop(f"most_{name}") or [] for name in ("dest_port", "tool")}
+        of = [one for one in last if one["src_ip"] == row["address"]]
+        assert row == {
+            "address": row["address"], "flows": len(of), "packets": sum(r["syn_count"] for r in of),
+            "first": min(r["t0_ns"] for r in of), "last": max(r["last_syn_ns"] for r in of),
+            "targets": len({r["dest_ip"] for r in of}), "ports": len({r["dest_port"] for r in of}),
+        }  # fmt: skip
+        for name, values in liked.items():
+            counted = Counter(one[name] for one in of if one[name] is not None)
+            assert values == sorted(counted, key=lambda value: (-counted[value], value))[:3]
+
+
+def test_two_addresses_with_the_same_flows_stay_two() -> None:
+    groups = Groups(pl.DataFrame({"key": [3, 1, 2], "flows": [5, 5, 1], "packets": [5, 5, 1]}))
+    assert groups.most(2) == [3, 1]
+
+
+def test_tools(rows: Rows, every: pl.LazyFrame) -> None:
+    last = final(rows)
+    found = {row.pop("tool"): row for row in flows.by_tool(every)}
+    assert found == {
+        tool: {
+            "flows": len(of := [row for row in last if row["tool"] == tool]),
+            "packets": sum(row["syn_count"] for row in of),
+            "sources": len({row["src_ip"] for row in of}),
+        }
+        for tool in {row["tool"] for row in last}
+    }
+
+
+def test_from_the_first_to_the_last_syn(rows: Rows, every: pl.LazyFrame) -> None:
+    last = final(rows)
+    again = [row for row in last if row["syn_count"] - row["duplicate_count"] > 1]
+    spans = Counter((row["last_syn_ns"] - row["t0_ns"]) * 10 // SECOND_NS for row in again)
+    assert flows.retry_spans(every) == (len(last) - len(again), sorted(spans.items()))
+
+
+def test_over_time(rows: Rows, every: pl.LazyFrame) -> None:
+    last = final(rows)
+    found = flows.totals(every)
+    if found is None:
+        return
+    times = flows.over_time(every, found)
+    assert times.step_ns == flows.step_for(found.first_ns, found.last_ns + IDLE_NS)
+    assert sum(times.begun) == sum(times.dark) == sum(times.forgotten) == len(last)
+    for at, moment_ns in enumerate(times.moments_ns):
+        end_ns = moment_ns + times.step_ns
+        begun = sum(moment_ns <= row["t0_ns"] < end_ns for row in last)
+        held = sum(row["t0_ns"] < end_ns <= row["verdict_ns"] for row in last)
+        kept = sum(
+            row["verdict_ns"] < end_ns <= max(row["verdict_ns"], row["last_syn_ns"]) + IDLE_NS
+            for row in last
+        )
+        assert (times.begun[at], times.held[at], times.table[at]) == (begun, held, kept)
+
+
+@given(st.integers(0, 1 << 60), st.integers(0, 1 << 60), st.integers(1, 10**12))
+def test_steps_are_few(first_ns: int, length_ns: int, least_ns: int) -> None:
+    step_ns = flows.step_for(first_ns, first_ns + length_ns, least_ns)
+    assert step_ns % SECOND_NS == 0
+    assert length_ns // step_ns <= flows.MOST_STEPS
+    if least_ns <= flows.STEPS_NS[-1]:
+        assert step_ns >= least_ns
+
+
+def test_a_period(rows: Rows) -> None:
+    since, until = moment(NOON_NS) + timedelta(minutes=2), moment(NOON_NS) + timedelta(minutes=5)
+    chosen = flows.within(dark_frame(rows), since, until)
+    inside = [row for row in final(rows) if since <= row["timestamp"] < until]
+    assert flows.dark_flows(chosen).collect().height == len(inside)
