@@ -22,6 +22,9 @@ def test_a_full_store() -> None:
     outbound = [row for row in rows if row["direction"] == "outbound"]
     assert found.inside_number == len({row["src_ip"] for row in outbound})
     assert len(found.inside) == 3
+    assert found.outside_number == len(
+        {row["src_ip"] for row in rows if row["direction"] == "inbound"}
+    )
     assert all(row["address"].startswith("192.0.2.") for row in found.inside)
     assert all(row["address"].startswith("198.51.100.") for row in found.sources)
     assert found.per_target.keys == len({row["dest_ip"] for row in rows})

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from darkflow.analysis import flows
 from darkflow.analysis.flows import Groups, Spread, Totals
-from reporting import IDLE_NS, NOON_NS, SECOND_NS, dark_frame, dark_rows, final, moment
+from reporting import HOLD_NS, IDLE_NS, NOON_NS, SECOND_NS, dark_frame, dark_rows, final, moment
 
 Rows = list[dict[str, Any]]
 
@@ -54,6 +54,7 @@ def test_totals(rows: Rows, every: pl.LazyFrame) -> None:
         sum(row["icmp_type"] is not None for row in last),
         min(row["t0_ns"] for row in last),
         max(max(row["verdict_ns"], row["last_syn_ns"]) for row in last),
+        HOLD_NS,
         dict(Counter(row["direction"] for row in last)),
     )
 

@@ -16,6 +16,7 @@ from report import (
     BEGIN,
     END,
     PLANE,
+    REPORT,
     Aim,
     Result,
     Table,
@@ -145,7 +146,7 @@ def test_a_missed_aim_is_the_exit_status(
         return Result([], [Aim("that", "<= 1", "2", False)])
 
     page = tmp_path / "page.md"
-    empty = f"{BEGIN}\n{END}\n{PLANE[0]}\n{PLANE[1]}\n"
+    empty = f"{BEGIN}\n{END}\n{PLANE[0]}\n{PLANE[1]}\n{REPORT[0]}\n{REPORT[1]}\n"
     page.write_text(empty)
     monkeypatch.setattr(run, "PAGE", page)
     monkeypatch.setattr(run, "affordable_scale", lambda _: 1.0)

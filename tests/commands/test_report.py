@@ -45,17 +45,20 @@ def test_a_page_on_a_capture(folder: Path) -> None:
     assert not list(folder.glob(".*"))
 
 
-def test_rows_period_title_and_figures_of_a_store(folder: Path) -> None:
+def test_rows_period_title_and_figures_of_a_store(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(folder)
     words = ("--top", "2", "--until", "2026-11-23T00:13:00Z", "--title", "A <b>")
-    done = darkflow("report", "--store", "store", "-o", "-", "--figures", "f", *words, cwd=folder)
-    assert (done.returncode, done.stderr) == (0, "")
-    assert "<h1>A &lt;b&gt;</h1>" in done.stdout
-    assert "<span>store store</span>" in done.stdout
-    assert "<span>to 2026-11-23 00:13:00 UTC</span>" in done.stdout
-    assert 0 < int(re.findall(r"<strong>([\d,]+)", done.stdout)[0].replace(",", "")) < 1813
-    assert re.search(r"Sources by flows: 2 of \d", done.stdout)
+    assert main(["report", "--store", "store", "-o", "s.html", "--figures", "f/g", *words]) == 0
+    text = Path("s.html").read_text()
+    assert "<h1>A &lt;b&gt;</h1>" in text
+    assert "<span>store store</span>" in text
+    assert "<span>to 2026-11-23 00:13:00 UTC</span>" in text
+    assert 0 < int(re.findall(r"<strong>([\d,]+)", text)[0].replace(",", "")) < 1813
+    assert re.search(r"Sources by flows: 2 of [3-9]\b", text)
     names = ("fig10", "fig11", "fig5", "fig8", "fig9", "table2")
-    found = sorted(path.name for path in (folder / "f").iterdir())
+    found = sorted(path.name for path in Path("f/g").iterdir())
     assert found == sorted(f"{name}.{kind}" for name in names for kind in ("png", "svg"))
 
 
@@ -104,14 +107,14 @@ def test_bad_input_is_one_line(
     assert (folder / "text.pcap").read_text() == "no capture"
 
 
-def test_a_capture_that_is_cut_off_is_reported_on(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.chdir(folder)
-    Path("few.pcap").write_bytes(EXAMPLE.read_bytes()[:200])
-    assert main(["report", "few.pcap", "-o", "few.html"]) == 1
-    assert "few.pcap" in capsys.readouterr().err
-    assert "No flow was dark in this time" in Path("few.html").read_text()
+def test_a_capture_that_is_cut_off_is_reported_on(folder: Path) -> None:
+    (folder / "few.pcap").write_bytes(EXAMPLE.read_bytes()[:200])
+    done = darkflow("report", "few.pcap", "-o", "-", cwd=folder)
+    assert done.returncode == 1
+    assert "few.pcap" in done.stderr
+    assert done.stdout.startswith("<!doctype html>")
+    assert "No flow was dark in this time" in done.stdout
+    assert done.stdout.rstrip().endswith("</html>")
 
 
 def test_a_page_is_there_as_a_whole_or_not_at_all(tmp_path: Path) -> None:

@@ -85,9 +85,8 @@ def inside(found: Findings) -> Section:
 def sources(found: Findings) -> Section:
     """Who sends most to nobody, who gets most of it."""
     counts = ("targets", "ports")
-    others = found.per_source.keys
     top = Table(
-        f"Sources by flows: {len(found.sources)} of {number(others)}",
+        f"Sources by flows: {len(found.sources)} of {number(found.outside_number)}",
         _address_columns(found.sources, "source", counts),
         _address_rows(found.sources, counts),
         "Targets and ports are counted without repetition. Times are UTC.",

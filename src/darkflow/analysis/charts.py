@@ -6,7 +6,7 @@ from darkflow.analysis import paper, runs
 from darkflow.analysis.findings import Findings
 from darkflow.analysis.flows import SECOND_NS, Spread
 from darkflow.analysis.page import Figure, Table, lasting, number, share, utc
-from darkflow.analysis.plots import Mark, Plot, Series
+from darkflow.analysis.plots import Mark, Plot, Series, duration
 
 NO_FLOWS = "no flow was dark in this time."
 MS = 1_000_000
@@ -30,7 +30,7 @@ def retries(found: Findings) -> Figure:
             "fig5", "Fig. 5: from the first to the last SYN", "seconds, in halves", "flows",
             [Series("flows", x, [bins[at] for at in sorted(bins)], "stems")],
             y_scale="log",
-            marks=[Mark(3, "paper: peaks at 3 s"), Mark(6, "and at 6 s")],
+            marks=[Mark(3, "3 s"), Mark(6, "6 s: peaks in the paper")],
         )  # fmt: skip
     flows = found.totals.flows if found.totals else 0
     return Figure(
@@ -63,9 +63,10 @@ def answers(found: Findings) -> Figure:
     delays = runs.delays(found.counted)
     points = delays.cumulative()
     plot = None
+    hold_ns = found.totals.hold_ns if found.totals else 5 * SECOND_NS
     if points:
         # So far at least, to show where T lies.
-        points.append((max(points[-1][0], 10 * SECOND_NS), points[-1][1]))
+        points.append((max(points[-1][0], 2 * hold_ns), points[-1][1]))
         plot = Plot(
             "fig6", "Fig. 6: from SYN to answer", "delay", "share of the answers",
             [
@@ -76,7 +77,8 @@ def answers(found: Findings) -> Figure:
                     "points", "paper",
                 ),
             ],
-            x_scale="duration", y_scale="share", marks=[Mark(5 * SECOND_NS, "T = 5 s", "second")],
+            x_scale="duration", y_scale="share",
+            marks=[Mark(hold_ns, f"T = {duration(hold_ns)}", "second")],
         )  # fmt: skip
     return Figure(
         "Fig. 6: time from a SYN to its answer",
@@ -115,7 +117,7 @@ def load(found: Findings) -> Figure:
     if found.rates is not None:
         rates, times = found.rates, found.rates.moments_ns
         step = lasting(rates.step_ns)
-        shows = f"SYNs that were taken into the delay queue, and flows forwarded, in each {step}."
+        shows = f"SYNs taken into the delay queue, and flows forwarded, in steps of {step}."
         series = [
             Series("SYNs into the queue", times, rates.added, "steps"),
             Series("dark flows forwarded", times, rates.forwarded, "steps", "second"),
@@ -124,7 +126,7 @@ def load(found: Findings) -> Figure:
         times, a_second = found.times.moments_ns, found.times.step_ns / SECOND_NS
         step = lasting(found.times.step_ns)
         shows = (
-            f"Flows that became dark, and so were forwarded, in each {step}. How many SYNs went"
+            f"Flows that became dark, and so were forwarded, in steps of {step}. How many SYNs went"
             " into the queue over time is not known of captures, which have one row of counters"
             " each."
         )
@@ -153,7 +155,7 @@ def sizes(found: Findings) -> Figure:
     if found.rates is not None:
         rates, times = found.rates, found.rates.moments_ns
         shows = (
-            "Flows in the delay queue and in the flow table, the most of each"
+            "Flows in the delay queue and in the flow table, the most in steps of"
             f" {lasting(rates.step_ns)}, as the sensor counted them."
         )
         series = [

@@ -39,6 +39,7 @@ class Findings:
     sources: Rows = field(default_factory=list)
     inside: Rows = field(default_factory=list)
     inside_number: int = 0
+    outside_number: int = 0
     targets: Rows = field(default_factory=list)
     per_source: Spread = field(default_factory=lambda: Spread([]))
     per_target: Spread = field(default_factory=lambda: Spread([]))
@@ -86,6 +87,7 @@ def _ask_flows(found: Findings, every: pl.LazyFrame, asked: Question) -> None:
     found.inside_number = outbound.height
     inside = flows.Groups(outbound.with_columns(flows=pl.col("outbound"))).most(asked.top)
     foreign = flows.Groups(groups.rows.filter(pl.col("outbound") < pl.col("flows")))
+    found.outside_number = foreign.rows.height
     others = foreign.most(asked.top)
     del groups, outbound, foreign
     outward = every.filter(flows.OUTBOUND)

@@ -29,13 +29,14 @@ PACKETS = pl.col("syn_count").cast(pl.Int64).sum().alias("packets")
 
 @dataclass(frozen=True)
 class Totals:
-    """Of all dark flows: how many, their SYNs, first and last moment, flows by direction."""
+    """Of all dark flows: how many, their SYNs, first and last moment, T, flows by direction."""
 
     flows: int
     packets: int
     unreachable: int
     first_ns: int
     last_ns: int
+    hold_ns: int
     directions: dict[str, int]
 
 
@@ -130,6 +131,7 @@ def totals(flows: pl.LazyFrame) -> Totals | None:
             FLOWS, PACKETS, reason.alias("unreachable"),
             pl.col("t0_ns").min().alias("first"), pl.col("verdict_ns").max().alias("last"),
             pl.col("last_syn_ns").max().alias("last_syn"),
+            (pl.col("verdict_ns") - pl.col("t0_ns")).max().alias("hold"),
         )
     )  # fmt: skip
     if rows.is_empty():
@@ -141,6 +143,7 @@ def totals(flows: pl.LazyFrame) -> Totals | None:
         sum(row["unreachable"] for row in each),
         min(row["first"] for row in each),
         max(max(row["last"], row["last_syn"]) for row in each),
+        max(row["hold"] for row in each),
         {str(row["direction"]): row["flows"] for row in each},
     )
 

@@ -35,6 +35,6 @@ FIG11 = (
 )
 TABLE1 = (
     "Of 46 SYN+ACKs later than 5 s: 19 were answered by a RST from the client, 4 followed by a RST"
-    " from the server, none by a FIN, 23 by silence. A wrong verdict hurt nobody."
+    " from the server, none by a FIN, 23 by silence."
 )
 TABLE2 = "Port 445 led with 3,234,928 packets from 384,803 sources."

@@ -30,6 +30,7 @@ COLOURS = {
 }
 PLAIN, WIDE, NARROW = (7.6, 3.5), (7.6, 3.3), (3.9, 3.1)
 PNG_DPI = 200
+TITLE_INCHES, PAD = 0.32, 4.0
 # No curve needs more points than a screen has columns.
 MOST_POINTS = 600
 SERIES_KINDS = ("line", "steps", "bars", "stems", "points")
@@ -143,9 +144,8 @@ def _style(salt: str) -> Iterator[None]:
     ink, muted, line = COLOURS["ink"], COLOURS["muted"], COLOURS["line"]
     with mpl.rc_context({
         "svg.fonttype": "none", "svg.hashsalt": salt, "text.parse_math": False,
-        "font.family": "DejaVu Sans", "font.size": 9, "axes.titlesize": 10.5,
-        "axes.titlelocation": "left", "axes.titlepad": 12, "axes.titleweight": "bold",
-        "text.color": ink, "axes.labelcolor": muted, "axes.titlecolor": ink,
+        "font.family": "DejaVu Sans", "font.size": 9,
+        "text.color": ink, "axes.labelcolor": muted,
         "xtick.color": muted, "ytick.color": muted, "axes.edgecolor": line,
         "axes.grid": True, "grid.color": line, "grid.linewidth": 0.6, "axes.axisbelow": True,
         "axes.spines.top": False, "axes.spines.right": False, "axes.spines.left": False,
@@ -159,12 +159,10 @@ def _style(salt: str) -> Iterator[None]:
 def _drawn(plot: Plot, size: tuple[float, float], titled: bool) -> Figure:
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=size, layout="constrained")
+    figure = Figure(figsize=size)
     figure.patch.set_alpha(0.0 if not titled else 1.0)
     axes = figure.add_subplot()
     axes.patch.set_alpha(0.0)
-    if titled:
-        axes.set_title(plot.title)
     if plot.names:
         _lying_bars(axes, plot)
     else:
@@ -175,9 +173,32 @@ def _drawn(plot: Plot, size: tuple[float, float], titled: bool) -> Figure:
     axes.set_xlabel(plot.x_label)
     axes.set_ylabel(plot.y_label)
     if len(plot.series) > 1:
-        columns = 1 if size == NARROW else 3
-        figure.legend(loc="outside upper left", ncols=columns)
+        axes.legend(
+            loc="lower left", bbox_to_anchor=(0, 1.01), borderaxespad=0, borderpad=0.2,
+            ncols=1 if size == NARROW else 3,
+        )  # fmt: skip
+    above = 0.0
+    if titled:
+        figure.text(0.012, 0.98, plot.title, va="top", fontsize=10.5, fontweight="bold")
+        above = TITLE_INCHES * figure.dpi
+    _fit(figure, axes, above)
     return figure
+
+
+def _fit(figure: Figure, axes: Axes, above: float) -> None:
+    """Give the axes all the room that their texts leave; matplotlib's own layout draws thrice."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    canvas = FigureCanvasAgg(figure)
+    around = axes.get_tightbbox(canvas.get_renderer())  # type: ignore[no-untyped-call]
+    assert around is not None
+    inside, whole = axes.bbox, figure.bbox
+    figure.subplots_adjust(
+        (inside.x0 - around.x0 + PAD) / whole.width,
+        (inside.y0 - around.y0 + PAD) / whole.height,
+        1 - (around.x1 - inside.x1 + PAD) / whole.width,
+        1 - (around.y1 - inside.y1 + PAD + above) / whole.height,
+    )
 
 
 def _add(axes: Axes, series: Series) -> None:
@@ -229,7 +250,8 @@ def _scale(axes: Axes, plot: Plot, narrow: bool) -> None:
     else:
         if plot.y_scale == "log":
             axes.set_yscale("log")
-            axes.set_ylim(bottom=0.7)
+            top = axes.get_ylim()[1] * (4 if plot.marks else 1)
+            axes.set_ylim(0.7, max(top, 1.5))
         else:
             axes.set_ylim(bottom=0)
         _count_ticks(axes, "y", plot.y_scale)
