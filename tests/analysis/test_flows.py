@@ -163,8 +163,27 @@ def test_steps_are_few(first_ns: int, length_ns: int, least_ns: int) -> None:
         assert step_ns >= least_ns
 
 
-def test_a_period(rows: Rows) -> None:
-    since, until = moment(NOON_NS) + timedelta(minutes=2), moment(NOON_NS) + timedelta(minutes=5)
-    chosen = flows.within(dark_frame(rows), since, until)
-    inside = [row for row in final(rows) if since <= row["timestamp"] < until]
-    assert flows.dark_flows(chosen).collect().height == len(inside)
+def test_a_period_begins_with_its_first_and_ends_before_its_last_moment() -> None:
+    rows = dark_rows(400, seed=1)
+    for since_s, until_s in (
+        (None, None),
+        (120, 300),
+        (300, 300),
+        (0, 1),
+        (None, 300),
+        (120, None),
+    ):
+        since, until = (
+            None if at is None else moment(NOON_NS) + timedelta(seconds=at)
+            for at in (since_s, until_s)
+        )
+        for row, at_s in zip(rows, (120, 300), strict=False):
+            row["timestamp"] = moment(NOON_NS) + timedelta(seconds=at_s)
+        found = flows.within(dark_frame(rows), since, until).collect()["timestamp"].to_list()
+        expected = [
+            row["timestamp"]
+            for row in rows
+            if (since is None or since <= row["timestamp"])
+            and (until is None or row["timestamp"] < until)
+        ]
+        assert sorted(found) == sorted(expected)

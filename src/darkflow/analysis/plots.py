@@ -7,6 +7,7 @@ scheme; files have the light ones. matplotlib is imported when the first plot is
 from __future__ import annotations
 
 import io
+import logging
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -98,6 +99,8 @@ def page_svg(plot: Plot, narrow: bool = False) -> str:
     # The page gives it its width, the font and what it is called.
     text = re.sub(r' (width|height)="[\d.]+pt"', "", text, count=2)
     text = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>", "", text, flags=re.S)
+    # Nothing refers to groups, and in a page an id is there once.
+    text = re.sub(r'<g id="[^"]*"', "<g", text)
     text = text.replace("<svg ", '<svg aria-hidden="true" ', 1)
     text = re.sub(r"font-family: [^;\"]*;? ?", "", text)
     for role, colour in COLOURS.items():
@@ -139,6 +142,8 @@ def _svg(plot: Plot, size: tuple[float, float], titled: bool, salt: str) -> str:
 @contextmanager
 def _style(salt: str) -> Iterator[None]:
     """One look for all; texts stay texts and are no formulas; ids differ by the salt."""
+    # Without a home it keeps its list of fonts in a folder of its own, which is no news.
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)
     import matplotlib as mpl
 
     ink, muted, line = COLOURS["ink"], COLOURS["muted"], COLOURS["line"]
