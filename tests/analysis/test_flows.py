@@ -135,23 +135,33 @@ def test_from_the_first_to_the_last_syn(rows: Rows, every: pl.LazyFrame) -> None
     assert flows.retry_spans(every) == (len(last) - len(again), sorted(spans.items()))
 
 
-def test_over_time(rows: Rows, every: pl.LazyFrame) -> None:
+def levels_at(last: Rows, t_ns: int) -> tuple[int, int]:
+    """Flows in the queue and in the table just before a moment."""
+    held = sum(row["t0_ns"] < t_ns <= row["verdict_ns"] for row in last)
+    ends = [(row["verdict_ns"], max(row["verdict_ns"], row["last_syn_ns"])) for row in last]
+    return held, sum(dark < t_ns <= end + IDLE_NS for dark, end in ends)
+
+
+@pytest.mark.parametrize("spread_s", [20, 600, 40_000])
+@pytest.mark.parametrize("count", [1, 200])
+def test_over_time(count: int, spread_s: int) -> None:
+    rows = dark_rows(count, seed=count, spread_s=spread_s)
     last = final(rows)
+    every = flows.dark_flows(dark_frame(rows))
     found = flows.totals(every)
-    if found is None:
-        return
+    assert found is not None
     times = flows.over_time(every, found)
     assert times.step_ns == flows.step_for(found.first_ns, found.last_ns + IDLE_NS)
-    assert sum(times.begun) == sum(times.dark) == sum(times.forgotten) == len(last)
+    assert sum(times.begun) == sum(times.dark) == len(last)
+    assert times.moments_ns[-1] >= found.last_ns + IDLE_NS - times.step_ns
+    fine_ns = min(times.step_ns, flows.FINE_NS)
     for at, moment_ns in enumerate(times.moments_ns):
         end_ns = moment_ns + times.step_ns
-        begun = sum(moment_ns <= row["t0_ns"] < end_ns for row in last)
-        held = sum(row["t0_ns"] < end_ns <= row["verdict_ns"] for row in last)
-        kept = sum(
-            row["verdict_ns"] < end_ns <= max(row["verdict_ns"], row["last_syn_ns"]) + IDLE_NS
-            for row in last
-        )
-        assert (times.begun[at], times.held[at], times.table[at]) == (begun, held, kept)
+        assert times.begun[at] == sum(moment_ns <= row["t0_ns"] < end_ns for row in last)
+        assert times.dark[at] == sum(moment_ns <= row["verdict_ns"] < end_ns for row in last)
+        read = [levels_at(last, t_ns) for t_ns in range(moment_ns, end_ns + 1, fine_ns)]
+        assert times.held[at] == max(held for held, _ in read)
+        assert times.table[at] == max(table for _, table in read)
 
 
 @given(st.integers(0, 1 << 60), st.integers(0, 1 << 60), st.integers(1, 10**12))

@@ -108,3 +108,4 @@ def test_ticks_of_time() -> None:
     assert plots.moment(NOON_NS, SECOND_NS, True) == "12:00:00\n2026-03-01"
     assert plots.moment(NOON_NS + day_ns // 2, 3600 * SECOND_NS, False) == "00:00\n03-02"
     assert plots.moment(NOON_NS, day_ns, False) == "03-01"
+    assert plots.moment(NOON_NS, 400 * day_ns, False) == "2026-03-01"

@@ -121,7 +121,7 @@ def test_tiles() -> None:
     assert tiles["hosts inside"].tone == "bad"
     assert (tiles["lost"].value, tiles["lost"].tone) == ("10", "bad")
     assert report.tiles(Findings(5)) == []
-    assert report.page(Findings(5), HEADING).about[1] == "nothing"
+    assert report.page(Findings(5), HEADING).about[1] == "no dark flow"
 
 
 def _variables(block: str) -> dict[str, str]:

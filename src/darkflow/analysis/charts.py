@@ -165,8 +165,9 @@ def sizes(found: Findings) -> Figure:
     elif found.times is not None:
         moments = found.times.moments_ns
         shows = (
-            "Dark flows in the delay queue and in the flow table, worked out from their times with"
-            " 60 s until an idle flow is forgotten. Flows that were answered are not in it."
+            "Dark flows in the delay queue and in the flow table, the most in steps of"
+            f" {lasting(found.times.step_ns)}, worked out from their times with 60 s until an idle"
+            " flow is forgotten. Flows that were answered are not in it."
         )
         series = [
             Series("delay queue, dark flows only", moments, found.times.held, "steps"),
@@ -204,15 +205,15 @@ def per_source(found: Findings) -> Figure:
         [x for x, _ in paper.SOURCES_WITHIN], [y for _, y in paper.SOURCES_WITHIN],
         "points", "paper",
     )  # fmt: skip
-    title = "Fig. 10: packets per source"
+    spread, title = found.per_source, "Fig. 10: packets per source"
     return Figure(
         "Fig. 10: packets that a source sent to nobody",
         f"The share of the {number(found.per_source.keys)} sources that sent so many SYNs of dark"
         " flows or fewer.",
         "The few sources at the right end sent most of it: they are scanners, and blocking them"
         " takes most of the noise away.",
-        f"{paper.FIG10} Here it is {share(found.per_source.share(0, 20), 1)}.",
-        _spread("fig10", title, "sources", found.per_source, [theirs]),
+        paper.FIG10 + (f" Here it is {share(spread.share(0, 20), 1)}." if spread.keys else ""),
+        _spread("fig10", title, "sources", spread, [theirs]),
         NO_FLOWS,
     )
 
@@ -222,6 +223,13 @@ def per_target(found: Findings) -> Figure:
     theirs = Series("in the paper", [10], [paper.TARGETS_10], "points", "paper")
     spread = found.per_target
     title = "Fig. 11: packets per destination"
+    here = ""
+    if spread.keys:
+        here = (
+            f" Here: {share(spread.share(0, 10), 1)} got 10 or fewer,"
+            f" {share(spread.share(20, 40), 1)} got 20 to 40, {number(spread.number(10_001))} more"
+            " than 10,000."
+        )
     return Figure(
         "Fig. 11: packets that a destination got and did not answer",
         f"The share of the {number(spread.keys)} destinations that got so many SYNs of dark flows"
@@ -229,9 +237,7 @@ def per_target(found: Findings) -> Figure:
         "A steep rise is an even scan over all addresses. Destinations far to the right are wanted"
         " for a reason: a service that was moved or switched off, or a name that still points"
         " there.",
-        f"{paper.FIG11} Here: {share(spread.share(0, 10), 1)} got 10 or fewer,"
-        f" {share(spread.share(20, 40), 1)} got 20 to 40, {number(spread.number(10_001))} more than"
-        " 10,000.",
+        paper.FIG11 + here,
         _spread("fig11", title, "destinations", spread, [theirs]),
         NO_FLOWS,
     )
@@ -318,6 +324,6 @@ def port_rows(found: Findings) -> Table:
 def period(found: Findings) -> str:
     """From when to when, in words."""
     if found.totals is None:
-        return "nothing"
+        return "no dark flow"
     first_ns, last_ns = found.totals.first_ns, found.totals.last_ns
     return f"{utc(first_ns)} to {utc(last_ns)} UTC ({lasting(last_ns - first_ns)})"

@@ -21,6 +21,8 @@ STEPS_NS = tuple(
     for seconds in (1, 2, 5, 10, 30, 60, 120, 300, 600, 1800, 3600, 7200, 21600, 43200, 86400)
 )
 MOST_STEPS = 400
+# How often the sizes of queue and table are read, as in the paper.
+FINE_NS = 10 * SECOND_NS
 SPAN_NS = SECOND_NS // 10
 OUTBOUND = pl.col("direction") == "outbound"
 FLOWS = pl.len().alias("flows")
@@ -237,58 +239,74 @@ def step_for(first_ns: int, last_ns: int, least_ns: int = SECOND_NS) -> int:
 
 @dataclass(frozen=True)
 class Times:
-    """Over time, from `first_ns` in steps: flows that began, that became dark, that were forgotten.
+    """Over time, from `first_ns` in steps: flows that began, and that became dark.
 
-    A flow is forgotten `idle` after its verdict or its last SYN, whichever is later.
+    held, table: the most flows that were in the delay queue and in the flow table in each step, as
+    read every FINE_NS, or every step where that is shorter.
     """
 
     first_ns: int
     step_ns: int
     begun: list[int]
     dark: list[int]
-    forgotten: list[int]
+    held: list[int]
+    table: list[int]
 
     @property
     def moments_ns(self) -> list[int]:
         """Where each step begins."""
         return [self.first_ns + at * self.step_ns for at in range(len(self.begun))]
 
-    @property
-    def held(self) -> list[int]:
-        """SYNs of dark flows that are in the delay queue when each step ends."""
-        return _left(self.begun, self.dark)
-
-    @property
-    def table(self) -> list[int]:
-        """Dark flows in the flow table when each step ends."""
-        return _left(self.dark, self.forgotten)
-
-
-def _left(came: list[int], went: list[int]) -> list[int]:
-    here, levels = 0, []
-    for more, less in zip(came, went, strict=True):
-        here += more - less
-        levels.append(here)
-    return levels
-
 
 def over_time(flows: pl.LazyFrame, found: Totals, idle_ns: int = 60 * SECOND_NS) -> Times:
-    """When flows began, became dark, were forgotten; until all of them are."""
+    """What there was in each step, until all flows are forgotten.
+
+    A flow is forgotten `idle` after its verdict or its last SYN, whichever is later.
+    """
     step_ns = step_for(found.first_ns, found.last_ns + idle_ns)
-    first = found.first_ns // step_ns
-    moments = {
-        "begun": pl.col("t0_ns"),
-        "dark": pl.col("verdict_ns"),
-        "forgotten": pl.max_horizontal("verdict_ns", "last_syn_ns") + idle_ns,
-    }
-    rows = collected(
-        flows.group_by([(at // step_ns - first).alias(name) for name, at in moments.items()]).agg(
-            FLOWS
+    fine_ns = min(step_ns, FINE_NS)
+    first, fine_steps = found.first_ns // step_ns, step_ns // fine_ns
+    begun, dark, forgotten = (
+        collected(flows.group_by((at // fine_ns).alias("fine")).agg(FLOWS))
+        .select((pl.col("fine") // fine_steps - first).alias("step"), "fine", pl.col("flows"))
+        .cast(pl.Int64)
+        for at in (
+            pl.col("t0_ns"),
+            pl.col("verdict_ns"),
+            pl.max_horizontal("verdict_ns", "last_syn_ns") + idle_ns,
         )
     )
-    size = int(rows["forgotten"].max()) + 1  # type: ignore[arg-type]
-    counts = {name: [0] * size for name in moments}
-    for name, values in counts.items():
-        for at, count in rows.group_by(name).agg(pl.col("flows").sum()).iter_rows():
-            values[at] = count
-    return Times(first * step_ns, step_ns, counts["begun"], counts["dark"], counts["forgotten"])
+    steps = range(max(forgotten["step"]) + 1)
+    return Times(
+        first * step_ns,
+        step_ns,
+        _sums(begun, steps),
+        _sums(dark, steps),
+        _most(begun, dark, steps),
+        _most(dark, forgotten, steps),
+    )
+
+
+def _sums(counts: pl.DataFrame, steps: range) -> list[int]:
+    by_step = dict(counts.group_by("step").agg(pl.col("flows").sum()).iter_rows())
+    return [by_step.get(step, 0) for step in steps]
+
+
+def _most(came: pl.DataFrame, went: pl.DataFrame, steps: range) -> list[int]:
+    """The largest level of each step: what was there at its beginning, or came to be in it."""
+    changes = pl.concat([came, went.with_columns(-pl.col("flows"))])
+    levels = (
+        changes.group_by("step", "fine")
+        .agg(pl.col("flows").sum())
+        .sort("fine")
+        .with_columns(pl.col("flows").cum_sum().alias("level"))
+        .group_by("step")
+        .agg(pl.col("level").max().alias("most"), pl.col("level").last().alias("last"))
+    )
+    by_step = {step: (most, last) for step, most, last in levels.iter_rows()}
+    here, found = 0, []
+    for step in steps:
+        most, last = by_step.get(step, (here, here))
+        found.append(max(most, here))
+        here = last
+    return found

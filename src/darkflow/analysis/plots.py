@@ -319,6 +319,8 @@ def nice_step_ns(least_ns: float) -> int:
 def moment(t_ns: int, step_ns: int, first: bool) -> str:
     """A tick of time; the first and midnight say the day."""
     at = datetime.fromtimestamp(t_ns // 1_000_000_000, UTC)
+    if step_ns >= 28 * 86_400 * 1_000_000_000:
+        return at.strftime("%Y-%m-%d")
     if step_ns >= 86_400 * 1_000_000_000:
         return at.strftime("%Y-%m-%d" if first else "%m-%d")
     clock = at.strftime("%H:%M:%S" if step_ns < 60 * 1_000_000_000 else "%H:%M")
