@@ -8,6 +8,7 @@ import pytest
 
 from darkflow.analysis import charts, paper
 from darkflow.analysis.findings import Findings, Question, find
+from darkflow.analysis.flows import Spread
 from darkflow.analysis.page import Figure
 from darkflow.analysis.report import Heading, page
 from reporting import everything
@@ -110,6 +111,12 @@ def test_tables_1_and_2(found: Findings, figures: dict[str, Figure]) -> None:
     assert rows["445"][4] == "3,234,928 / 384,803"
     assert rows["23"][4] == ""
     assert sum(paper.TRACES.values()) == paper.LATE_SYN_ACKS
+
+
+def test_a_single_source_is_seen_too() -> None:
+    plot = charts.per_source(Findings(5, per_source=Spread([(498, 1)]))).plot
+    assert plot is not None
+    assert (plot.series[0].x, plot.series[0].y) == ([498, 498], [0.0, 1.0])
 
 
 def test_the_page_is_light(found: Findings) -> None:

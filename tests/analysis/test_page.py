@@ -20,6 +20,7 @@ from darkflow.analysis.page import (
     lasting,
     number,
     plots_of,
+    several,
     share,
     utc,
 )
@@ -125,6 +126,11 @@ def test_shares_never_round_to_none_or_all(part: float, whole: float, text: str)
 )  # fmt: skip
 def test_lengths(seconds: float, text: str) -> None:
     assert lasting(seconds * 1e9) == text
+
+
+def test_one_and_several() -> None:
+    said = [several(n, "source") for n in (0, 1, 2000)]
+    assert said == ["0 sources", "1 source", "2,000 sources"]
 
 
 def test_moments() -> None:

@@ -17,6 +17,7 @@ from darkflow.analysis.page import (
     lasting,
     listed,
     number,
+    several,
     share,
     utc,
 )
@@ -329,15 +330,14 @@ def lead(found: Findings) -> list[str]:
         return ["No flow was dark in this time.", dark]
     totals = found.totals
     parts = [
-        f"{number(totals.flows)} flows from {number(found.per_source.keys)} sources to"
-        f" {number(found.per_target.keys)} destinations got no answer"
+        f"{several(totals.flows, 'flow')} from {several(found.per_source.keys, 'source')} to"
+        f" {several(found.per_target.keys, 'destination')} got no answer"
         f" in {lasting(max(totals.last_ns - totals.first_ns, 1))}."
     ]
     if found.inside:
         first = found.inside[0]
-        hosts = "host" if found.inside_number == 1 else "hosts"
         parts.append(
-            f"{number(found.inside_number)} {hosts} of your own sent such flows outside, most of"
+            f"{several(found.inside_number, 'host')} of your own sent such flows outside, most of"
             f" all {clip(first['address'], 45)} ({number(first['flows'])} flows to"
             f" {number(first['targets'])} targets)."
         )

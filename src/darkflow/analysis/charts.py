@@ -191,6 +191,8 @@ def _spread(name: str, title: str, of: str, spread: Spread, marks: list[Series])
     points = spread.cumulative()
     if not points:
         return None
+    # From the ground up, so that a single value can be seen.
+    points.insert(0, (points[0][0], 0.0))
     return Plot(
         name, title, "packets", f"share of the {of}",
         [Series("here", [x for x, _ in points], [y for _, y in points], "steps"), *marks],

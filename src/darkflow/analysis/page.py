@@ -136,6 +136,11 @@ def number(value: float | None) -> str:
     return f"{value:,.3g}"
 
 
+def several(count: int, what: str) -> str:
+    """1 source, 2 sources."""
+    return f"{number(count)} {what}" if count == 1 else f"{number(count)} {what}s"
+
+
 def share(part: float, whole: float) -> str:
     """A percentage, small ones with the decimals that they need."""
     if not whole:
