@@ -14,6 +14,7 @@ from typing import Any
 
 import dataplane
 import live
+import report_page
 import stores
 from captures import BENCH, Captures, check, truth_path
 from process import Command, Figure, Sample, darkflow, in_turn, python, ratio, run_step
@@ -350,6 +351,7 @@ MEASURES: dict[str, tuple[Callable[[Bench], Result], bool]] = {
     "live-load": (live.load, False),
     "live-cpu": (live.cpu, False),
     "live-latency": (live.latency, False),
+    "report": (report_page.page, True),
     "plane": (dataplane.plane, False),
     "honeypot": (honeypot.honeypot, False),
 }

@@ -35,6 +35,8 @@ TESTED_THROUGH = {
     "arrow": "test_columns",
     "units": "test_config",
     "parser_honeypot": "test_parser",
+    "parser_report": "test_parser",
+    "paper": "test_charts",
     "supervisor": "test_sensor",
 }
 

@@ -75,7 +75,7 @@ def read_all(argv: list[str]) -> tuple[argparse.Namespace, dict[str, Any]]:
     """
     options = read_options(argv)
     options.read_again = lambda: read_all(argv)
-    return options, parse_settings(options) if hasattr(options, "config") else {}
+    return options, parse_settings(options) if hasattr(options, "networks") else {}
 
 
 def main(argv: list[str]) -> int:
@@ -101,6 +101,8 @@ def main(argv: list[str]) -> int:
         return doctor_command(options, settings)
     if options.command in ("query", "export"):
         return _stored(options)
+    if options.command == "report":
+        return _report(options, settings)
     if options.command in ("status", "flows", "cut", "allow"):
         return _remote(options)
     if options.print_config:
@@ -149,6 +151,18 @@ def _need_store_packages() -> None:
 
     if not (find_spec("deltalake") and find_spec("polars")):
         fail("the store needs deltalake and polars: pip install 'darkflow[store]'")
+
+
+def _report(options: argparse.Namespace, settings: dict[str, Any]) -> int:
+    from importlib.util import find_spec
+
+    missing = [name for name in ("deltalake", "jinja2", "matplotlib", "polars")
+               if find_spec(name) is None]  # fmt: skip
+    if missing:
+        fail(f"a report needs {', '.join(missing)}: pip install 'darkflow[report]'")
+    from darkflow.commands.report import report_command
+
+    return report_command(options, settings)
 
 
 def _stored(options: argparse.Namespace) -> int:

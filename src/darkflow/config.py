@@ -271,6 +271,9 @@ DOCTOR = (
     "store_bytes", "flows",
 )  # fmt: skip
 
+# What `darkflow report` takes for captures, and how many rows its tables have.
+REPORT = ("networks", "hold", "idle", "reorder", "decap", "top")
+
 # The settings that a running sensor takes up when it reads its file again (SIGHUP). The others
 # are built into what it allocates at its start.
 LIVE = ("networks", "stats", "store_flush", "store_rows", "store_days", "store_bytes")
@@ -278,8 +281,9 @@ LIVE = ("networks", "stats", "store_flush", "store_rows", "store_days", "store_b
 
 def settings_of(command: str) -> list[Setting]:
     """The settings that a command has."""
-    if command == "doctor":
-        return [setting for setting in SETTINGS if setting.name in DOCTOR]
+    for only, names in (("doctor", DOCTOR), ("report", REPORT)):
+        if command == only:
+            return [setting for setting in SETTINGS if setting.name in names]
     others = {name for owners, names in ONLY if command not in owners for name in names}
     return [setting for setting in SETTINGS if setting.name not in others]
 

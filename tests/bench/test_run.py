@@ -16,6 +16,7 @@ from report import (
     BEGIN,
     END,
     PLANE,
+    REPORT,
     Aim,
     Result,
     Table,

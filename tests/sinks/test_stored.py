@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pytest
 
 from darkflow.sinks import stored
 from darkflow.sinks.delta import Table
-from darkflow.sinks.stored import between, json_lines, readable_times, scan
+from darkflow.sinks.stored import between, damage, json_lines, readable_times, scan
 from judging import judge
 from sinks.test_columns import EXAMPLE, story
 from sinks.test_columns import Table as Kept
@@ -40,6 +41,19 @@ def test_there_is_a_store_or_a_plain_word(tmp_path: Path, store: Path) -> None:
         scan(str(tmp_path))
     with pytest.raises(FileNotFoundError, match="no table late_answers in"):
         between(str(store), "late_answers", None, None)
+
+
+@pytest.mark.parametrize("what", ["cut", "gone"])
+def test_a_damaged_file_is_named(store: Path, tmp_path: Path, what: str) -> None:
+    shutil.copytree(store, tmp_path / "copy")
+    assert damage(str(tmp_path / "copy")) is None
+    file = sorted((tmp_path / "copy").rglob("*.parquet"))[1]
+    if what == "cut":
+        file.write_bytes(file.read_bytes()[:-1])
+    else:
+        file.unlink()
+    assert damage(str(tmp_path / "copy")) == str(file)
+    assert damage(str(tmp_path)) is None
 
 
 @pytest.mark.parametrize("piece_rows", [1, 10, 15, 1000])

@@ -64,12 +64,13 @@ def _conflict(options: argparse.Namespace) -> str | None:
     outputs = [*(options.events or ()), *([options.dark_pcap] if options.dark_pcap else ())]
     for path in outputs:
         for name in options.files:
-            if _same_file(path, name):
+            if same_file(path, name):
                 return f"{path} is one of the captures: it would be overwritten"
     return None
 
 
-def _same_file(one: str, other: str) -> bool:
+def same_file(one: str, other: str) -> bool:
+    """Whether two paths lead to one file."""
     try:
         return os.path.samefile(one, other)  # noqa: PTH121 (pathlib is slow to import)
     except OSError:
@@ -108,8 +109,8 @@ class Run:
             }
             self.store.add_stats(values, self.source.now_ns)
 
-    def run(self) -> int:
-        """Read, judge, print; the exit status."""
+    def judge(self) -> tuple[dict[str, Any], int | None]:
+        """Read and judge everything: the result, and the signal that ended it early, if any."""
         began = time.perf_counter()
         shown: Source = self.source
         if sys.stderr.isatty() and not self.takes_stdout:
@@ -132,8 +133,13 @@ class Run:
         )
         if self.store is not None:
             document["dropped"]["store"] = self.store.dropped
+        return document, stoppable.signal
+
+    def run(self) -> int:
+        """Read, judge, print; the exit status."""
+        document, signal = self.judge()
         self._print(document)
-        troubles = self._troubles(document)
+        troubles = self.troubles(document)
         remarks = [*self.source.remarks]
         if self.store is not None:
             remarks += [
@@ -142,8 +148,8 @@ class Run:
             ]
         for line in (*remarks, *troubles):
             complain(line)
-        if stoppable.signal is not None:
-            return 128 + stoppable.signal
+        if signal is not None:
+            return 128 + signal
         return EXIT_INCOMPLETE if troubles or self.source.unreadable else EXIT_OK
 
     def _print(self, document: dict[str, Any]) -> None:
@@ -158,7 +164,7 @@ class Run:
         out = sys.stderr if self.takes_stdout else sys.stdout
         show(document, out, out.isatty())
 
-    def _troubles(self, document: dict[str, Any]) -> list[str]:
+    def troubles(self, document: dict[str, Any]) -> list[str]:
         """One line for each thing that could not be read or written."""
         lines = [*self.source.troubles, *self.pipeline.troubles]
         unknown = {

@@ -110,6 +110,7 @@ def build_parser() -> Parser:
     _add_doctor(commands)
     _add_query(commands)
     _add_export(commands)
+    _add_report(commands)
     demo = commands.add_parser(
         "lab",
         help="scan a small internet of network namespaces and show what is dark in it (root)",
@@ -300,6 +301,22 @@ def _add_outputs(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--dark-pcap", metavar="FILE", help="write the SYN frames of dark flows as a pcap"
     )
+
+
+def _add_report(commands: argparse._SubParsersAction[Parser]) -> None:
+    from darkflow.commands.parser_report import EXAMPLES, add_report_options
+
+    report = commands.add_parser(
+        "report",
+        help="write a page on the dark flows of a store or of captures, with the paper's figures",
+        description="Writes one page that needs nothing else: the likely infected hosts, sources,"
+        " ports, scans, the figures and tables of the DarkFlow paper, and what was lost.",
+        epilog=EXAMPLES,
+        formatter_class=HelpFormatter,
+        allow_abbrev=False,
+    )
+    add_report_options(report)
+    _add_settings(report, "report")
 
 
 def _add_file(parser: argparse.ArgumentParser) -> None:

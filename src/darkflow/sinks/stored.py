@@ -24,6 +24,23 @@ def scan(store: str) -> dict[str, pl.LazyFrame]:
     return {name: pl.scan_delta(str(Path(store, name))) for name in there}
 
 
+def damage(store: str) -> str | None:
+    """A file of the store that is not as its log says: readers would stumble over it. Or None."""
+    for name in TABLES:
+        path = Path(store, name)
+        if not DeltaTable.is_deltatable(str(path)):
+            continue
+        files = pl.DataFrame(DeltaTable(path).get_add_actions(flatten=True))
+        for file, size_bytes in files.select("path", "size_bytes").iter_rows():
+            try:
+                if (path / file).stat().st_size == size_bytes:
+                    continue
+            except OSError:
+                pass
+            return str(path / file)
+    return None
+
+
 def between(
     store: str, table: str, since: datetime | None, until: datetime | None
 ) -> list[pl.LazyFrame]:
