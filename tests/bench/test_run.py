@@ -16,7 +16,6 @@ from report import (
     BEGIN,
     END,
     PLANE,
-    REPORT,
     Aim,
     Result,
     Table,

@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from darkflow.lab.topology import Interface, Route, Topology
+from darkflow.lab.topology import Interface, Mirror, Neighbour, Route, Topology
 
 PREFIX = "darkflow-lab"
 NAMESPACES = Path("/run/netns")
@@ -31,6 +31,9 @@ _run_number = itertools.count(1)
 _SIOCETHTOOL = 0x8946
 _ETHTOOL_STXCSUM = 0x17
 _ETHTOOL_SGSO = 0x24
+# linux/pkt_sched.h, linux/if_ether.h
+_CLSACT_INGRESS, _CLSACT_EGRESS = 0xFFFFFFF2, 0xFFFFFFF3
+_ETH_P_ALL = 0x0003
 
 
 @contextlib.contextmanager
@@ -106,6 +109,10 @@ def _build(topology: Topology, names: dict[str, str]) -> None:
         _configure(interface, names[interface.namespace])
     for role, name in names.items():
         _add_routes([route for route in topology.routes if route.namespace == role], name)
+    for neighbour in topology.neighbours:
+        _add_neighbour(neighbour, names[neighbour.namespace])
+    for mirror in topology.mirrors:
+        _add_mirror(mirror, names[mirror.namespace])
 
 
 def _add_link(end: Interface, other: Interface, names: dict[str, str]) -> None:
@@ -125,6 +132,9 @@ def _configure(interface: Interface, name: str) -> None:
 
     with entered(name), IPRoute() as ipr:
         _without_offload(interface.name)
+        if not interface.addresses:
+            # Its kernel would announce itself, in the middle of the copies.
+            Path("/proc/sys/net/ipv6/conf", interface.name, "disable_ipv6").write_text("1")
         index = _index(ipr, interface.name)
         ipr.link("set", index=_index(ipr, "lo"), state="up")
         ipr.link("set", index=index, state="up")
@@ -141,6 +151,42 @@ def _add_routes(routes: list[Route], name: str) -> None:
             family = socket.AF_INET6 if ":" in route.destination else socket.AF_INET
             way = {"type": "blackhole"} if route.via is None else {"gateway": route.via}
             ipr.route("add", dst=route.destination, family=family, **way)
+
+
+def _add_neighbour(neighbour: Neighbour, name: str) -> None:
+    from pyroute2 import IPRoute
+    from pyroute2.netlink.rtnl import ndmsg
+
+    with entered(name), IPRoute() as ipr:
+        ipr.neigh(
+            "add",
+            dst=neighbour.address,
+            lladdr=neighbour.mac,
+            ifindex=_index(ipr, neighbour.interface),
+            state=ndmsg.states["permanent"],
+        )
+
+
+def _add_mirror(mirror: Mirror, name: str) -> None:
+    from pyroute2 import IPRoute
+
+    with entered(name), IPRoute() as ipr:
+        index, to = _index(ipr, mirror.interface), _index(ipr, mirror.to)
+        ipr.tc("add", "clsact", index)
+        for parent in (_CLSACT_INGRESS, _CLSACT_EGRESS):
+            ipr.tc(
+                "add-filter",
+                "u32",
+                index,
+                parent=parent,
+                protocol=_ETH_P_ALL,
+                # matchall is missing in some kernels.
+                target=1,  # pyroute2 wants a class; nothing looks at it
+                keys=["0x0/0x0+0"],
+                action={
+                    "kind": "mirred", "direction": "egress", "action": "mirror", "ifindex": to,
+                },
+            )  # fmt: skip
 
 
 def _index(ipr: Any, name: str) -> int:

@@ -90,13 +90,13 @@ class Program:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.pid, number)
 
-    def stop(self, number: signal.Signals = signal.SIGTERM) -> None:
-        """Ends it, kindly first; returns when it is gone."""
+    def stop(self, number: signal.Signals = signal.SIGTERM, grace_s: float = _GRACE_S) -> None:
+        """Ends it, kindly first and for `grace_s`; returns when it is gone."""
         if self.exit_code is None:
             self.was_stopped = True
             self.send(number)
             with contextlib.suppress(subprocess.TimeoutExpired):
-                self._process.wait(_GRACE_S)
+                self._process.wait(grace_s)
         # Its children may outlive it, and a group outlives its leader.
         self.send(signal.SIGKILL)
         self._process.wait()
@@ -105,8 +105,10 @@ class Program:
 class Programs:
     """All programs of a run; leaving the `with` block ends every one of them."""
 
-    def __init__(self, directory: Path):
+    def __init__(self, directory: Path, logs: Path | None = None):
+        """directory: where they run; logs: where their output goes, the same if not given."""
         self.directory = directory
+        self._logs = logs or directory
         self._started: list[Program] = []
 
     def __enter__(self) -> Programs:
@@ -125,7 +127,7 @@ class Programs:
 
         The kernel kills the program when the calling thread dies: a killed lab leaves none behind.
         """
-        log = self.directory / f"{len(self._started):02d}-{name.replace(' ', '-')}"
+        log = self._logs / f"{len(self._started):02d}-{name.replace(' ', '-')}"
         # Both replace themselves by the next program, so the process id is the program's own.
         inside = ["ip", "netns", "exec", namespace, "setpriv", "--pdeathsig", "KILL", "--", *argv]
         with (

@@ -102,20 +102,21 @@ def run_lab(
     if seconds < MIN_SECONDS:
         raise ValueError(f"a run of the lab takes at least {MIN_SECONDS:g} s, not {seconds:g}")
     started_s = time.monotonic()
-    with _terminated_like_interrupted(), tempfile.TemporaryDirectory(prefix=f"{PREFIX}-") as name:
+    with terminated_like_interrupted(), tempfile.TemporaryDirectory(prefix=f"{PREFIX}-") as name:
         directory = Path(name)
         write_files(directory)
         with built(internet()) as names, Programs(directory) as programs:
             report(f"built {', '.join(names)}; watched: {' and '.join(WATCHED_NETWORKS)}")
-            _start_servers(programs, names[INSIDE], directory)
+            start_servers(programs, names[INSIDE], directory)
             capture = _start_capture(programs, names[GATEWAY], seconds)
-            running = _carry_out(seconds - QUIET_S, programs, names, report)
+            steps = scenario(seconds - QUIET_S, directory)
+            running = carry_out(steps, seconds - QUIET_S, programs, names, report)
             report(f"all have been sent; {QUIET_S:g} s of silence, for the last verdicts")
             time.sleep(QUIET_S)
             _send_last_packet(names[OUTSIDE])
             captured, dropped = _stop_capture(capture)
         shutil.copyfile(directory / _CAPTURE, out_capture)
-        runs = tuple(_tool_run(step, program) for step, program in running)
+        runs = tuple(tool_run(step, program) for step, program in running)
     elapsed_s = time.monotonic() - started_s
     codes = [c for run in runs if run.step.tool == "curl" for c in run.output.split()]
     answered = codes.count("200")
@@ -133,7 +134,7 @@ def run_lab(
 
 
 @contextlib.contextmanager
-def _terminated_like_interrupted() -> Iterator[None]:
+def terminated_like_interrupted() -> Iterator[None]:
     """SIGTERM takes the lab down too, and does not just end the process that should do it."""
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -145,7 +146,8 @@ def _terminated_like_interrupted() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def _start_servers(programs: Programs, namespace: str, directory: Path) -> None:
+def start_servers(programs: Programs, namespace: str, directory: Path) -> None:
+    """The real servers of the inside; returns when all answer."""
     waiting = []
     for address, port, argv in servers(directory, sys.executable):
         program = programs.start(f"server-{port}", namespace, argv, limit_s=float("inf"))
@@ -179,12 +181,20 @@ def _start_capture(programs: Programs, namespace: str, seconds: float) -> Progra
     return capture
 
 
-def _carry_out(
-    active_s: float, programs: Programs, names: dict[str, str], report: Callable[[str], None]
+def carry_out(
+    steps: list[Step],
+    active_s: float,
+    programs: Programs,
+    names: dict[str, str],
+    report: Callable[[str], None],
+    turn: Callable[[], None] = lambda: None,
 ) -> list[tuple[Step, Program]]:
-    """Starts each step at its time; returns when the last program has ended or was stopped."""
+    """Starts each step at its time; returns when the last program has ended or was stopped.
+
+    `turn` is called again and again meanwhile.
+    """
     running: list[tuple[Step, Program]] = []
-    pending = scenario(active_s, programs.directory)
+    pending = list(steps)
     start_s = time.monotonic()
     while pending or any(program.exit_code is None for _, program in running):
         now_s = time.monotonic() - start_s
@@ -195,6 +205,7 @@ def _carry_out(
             running.append((step, program))
             report(f"{now_s:4.1f} s  {step.tool}: {step.source} to {_said(step)}")
         programs.stop_expired()
+        turn()
         time.sleep(_TURN_S)
     return running
 
@@ -223,7 +234,8 @@ def _stop_capture(capture: Program) -> tuple[int, int]:
     return int(counts[0][1]), int(counts[1][1])
 
 
-def _tool_run(step: Step, program: Program) -> ToolRun:
+def tool_run(step: Step, program: Program) -> ToolRun:
+    """How a step's program ended."""
     is_good = program.was_stopped or program.exit_code in step.good_exit_codes
     failure = None if is_good else program.failure()
     return ToolRun(step, program.exit_code, program.was_stopped, program.output(), failure)

@@ -6,12 +6,15 @@ builds it. Every address is from the ranges kept for documentation (RFC 5737, RF
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 
 OUTSIDE = "outside"
 GATEWAY = "gateway"
 INSIDE = "inside"
+# Where Darkflow runs when the gateway only mirrors its wire.
+MACHINE = "machine"
+MODES = ("mirror", "inline")
 
 WATCHED_NETWORKS = ("203.0.113.0/24", "2001:db8:b::/64")
 # On the gateway's wire: whoever is absent there is asked for three times, then the gateway says so.
@@ -26,6 +29,10 @@ FAR_NETWORKS = ("198.51.100.128/25", "2001:db8:a:0:8000::/65")
 WAN = "wan0"
 GATEWAY_OUTSIDE = "outside0"
 GATEWAY_OUTSIDE_MAC = "02:00:5e:00:00:01"
+GATEWAY_INSIDE = "inside0"
+LAN, LAN_MAC = "lan0", "02:00:5e:00:00:20"
+# The mirror's port, at the gateway and at the machine, and the machine's own way back.
+SPAN, COPIES = "span0", "copies0"
 
 
 @dataclass(frozen=True)
@@ -48,6 +55,25 @@ class Route:
 
 
 @dataclass(frozen=True)
+class Neighbour:
+    """Where frames for an address go that no kernel answers for."""
+
+    namespace: str
+    interface: str
+    address: str
+    mac: str
+
+
+@dataclass(frozen=True)
+class Mirror:
+    """Copies of all that passes an interface, both ways, leave by another one."""
+
+    namespace: str
+    interface: str
+    to: str
+
+
+@dataclass(frozen=True)
 class Topology:
     """Everything `namespaces.built` needs to know."""
 
@@ -55,6 +81,8 @@ class Topology:
     links: tuple[tuple[Interface, Interface], ...]
     routes: tuple[Route, ...]
     forwarding: tuple[str, ...]
+    neighbours: tuple[Neighbour, ...] = ()
+    mirrors: tuple[Mirror, ...] = ()
 
     def interfaces(self) -> list[Interface]:
         """Both ends of every link."""
@@ -95,6 +123,8 @@ SHOP = Host("shop", "203.0.113.20", "2001:db8:b::20", (80, 8080))
 PRINTER = Host("printer", "203.0.113.30", "2001:db8:b::30", ())
 INFECTED = Host("infected", "203.0.113.66", "2001:db8:b::66", ())
 HOSTS = (WEB, SHOP, PRINTER, INFECTED)
+# Of the honeypot's lab alone: a host that takes longer than T to answer; lab/slow.py plays it.
+SLOW = Host("slow", "203.0.113.40", "2001:db8:b::40", ())
 GATEWAY_ADDRESSES = ("203.0.113.1", "2001:db8:b::1", "198.51.100.1", "2001:db8:a::1")
 
 
@@ -131,12 +161,12 @@ def internet() -> Topology:
         GATEWAY, GATEWAY_OUTSIDE, GATEWAY_OUTSIDE_MAC, ("198.51.100.1/25", "2001:db8:a::1/65")
     )
     gateway_inside = Interface(
-        GATEWAY, "inside0", "02:00:5e:00:00:02", ("203.0.113.1/25", "2001:db8:b::1/65")
+        GATEWAY, GATEWAY_INSIDE, "02:00:5e:00:00:02", ("203.0.113.1/25", "2001:db8:b::1/65")
     )
     lan = Interface(
         INSIDE,
-        "lan0",
-        "02:00:5e:00:00:20",
+        LAN,
+        LAN_MAC,
         tuple(f"{h.ipv4}/25" for h in HOSTS) + tuple(f"{h.ipv6}/65" for h in HOSTS),
     )
     return Topology(
@@ -145,6 +175,41 @@ def internet() -> Topology:
         routes=_routes(),
         forwarding=(GATEWAY,),
     )
+
+
+def honeypot_internet(mode: str) -> Topology:
+    """The same with the slow host, and a place for Darkflow: `mirror` or `inline`.
+
+    By mirror Darkflow has a machine of its own, which gets copies of what passes the gateway's
+    outside; what it sends goes back to the gateway by another wire.
+    """
+    plain = internet()
+    slow = tuple(Neighbour(GATEWAY, GATEWAY_INSIDE, a, LAN_MAC) for a in SLOW.addresses)
+    if mode == "inline":
+        return replace(plain, neighbours=slow)
+    span = Interface(GATEWAY, SPAN, "02:00:5e:00:00:30", ())
+    copies = Interface(MACHINE, COPIES, "02:00:5e:00:00:31", ())
+    down = Interface(GATEWAY, "down0", "02:00:5e:00:00:32", ("192.0.2.1/30", "2001:db8:c::1/64"))
+    uplink = Interface(
+        MACHINE, "uplink0", "02:00:5e:00:00:33", ("192.0.2.2/30", "2001:db8:c::2/64")
+    )
+    ways = {4: "192.0.2.1", 6: "2001:db8:c::1"}
+    back = [Route(MACHINE, net, ways[ip_network(net).version]) for net in OUTSIDE_NETWORKS]
+    return replace(
+        plain,
+        namespaces=(*plain.namespaces, MACHINE),
+        links=(*plain.links, (span, copies), (down, uplink)),
+        routes=(*plain.routes, *back),
+        neighbours=slow,
+        mirrors=(Mirror(GATEWAY, GATEWAY_OUTSIDE, SPAN),),
+    )
+
+
+def place_of(mode: str) -> tuple[str, tuple[str, ...]]:
+    """Where `darkflow honeypot` runs, and its options that name the interfaces there."""
+    if mode == "inline":
+        return GATEWAY, ("--outside", GATEWAY_OUTSIDE, "--inside", GATEWAY_INSIDE)
+    return MACHINE, ("--mirror", COPIES)
 
 
 def _routes() -> tuple[Route, ...]:
