@@ -1,4 +1,4 @@
-# make run     a small internet is scanned, and Darkflow says what is dark in it (root: live)
+# make run     a small internet is scanned, and Darkflow answers for nobody in it (root: live)
 # make test    every test, and the linters
 # make lint    ruff, mypy, import-linter
 # make bench   the benchmarks; writes the table of docs/performance.md

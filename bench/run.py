@@ -2,11 +2,7 @@
 
 A full run makes its captures (5 GB of disk, some minutes), measures, writes the tables and the aims
 between the markers of docs/performance.md, and removes the captures. Exit status 1 if an aim is
-<<<<<<< HEAD
-missed. --quick and --only print and write nothing, but for `--only plane` and `--only honeypot`,
-=======
-missed. --quick and --only print and write nothing, but for `--only plane` and `--only report`,
->>>>>>> report
+missed. --quick and --only print and write nothing, but for `--only` plane, honeypot and report,
 which have sections of their own.
 """
 
@@ -22,20 +18,12 @@ from pathlib import Path
 
 from captures import BENCH, REFERENCE, Captures, affordable_scale
 from measures import MEASURES, Bench
-<<<<<<< HEAD
-from report import HONEYPOT, PLANE, Result, document, machine, replace_between_markers
-=======
-from report import PLANE, REPORT, Result, document, machine, replace_between_markers
->>>>>>> report
+from report import HONEYPOT, PLANE, REPORT, Result, document, machine, replace_between_markers
 
 PAGE = BENCH.parent / "docs" / "performance.md"
 QUICK_SCALE = 0.01
 # Measures that have a section of the page to themselves; --only writes it, too.
-<<<<<<< HEAD
-SECTIONS = {"plane": PLANE, "honeypot": HONEYPOT}
-=======
-SECTIONS = {"plane": PLANE, "report": REPORT}
->>>>>>> report
+SECTIONS = {"plane": PLANE, "honeypot": HONEYPOT, "report": REPORT}
 
 
 @dataclass(frozen=True)

@@ -35,6 +35,7 @@ TESTED_THROUGH = {
     "arrow": "test_columns",
     "units": "test_config",
     "parser_honeypot": "test_parser",
+    "parser_lab": "test_lab",
     "parser_report": "test_parser",
     "paper": "test_charts",
     "supervisor": "test_sensor",

@@ -7,6 +7,7 @@ import os
 import sys
 
 from darkflow import __version__
+from darkflow.commands.parser_lab import add_lab
 from darkflow.config import settings_of
 
 TYPE_CHECKING = False
@@ -111,19 +112,7 @@ def build_parser() -> Parser:
     _add_query(commands)
     _add_export(commands)
     _add_report(commands)
-    demo = commands.add_parser(
-        "lab",
-        help="scan a small internet of network namespaces and show what is dark in it (root)",
-        description="Builds a small internet of network namespaces, lets real scanners loose in it"
-        " for some 20 s, captures at its gateway and analyzes the capture. Nothing leaves the"
-        " machine. Without root it analyzes a capture that was recorded in the lab.",
-        epilog="example:\n  sudo darkflow lab --keep lab.pcap",
-        formatter_class=HelpFormatter,
-        allow_abbrev=False,
-    )
-    demo.add_argument("--seconds", default="20", metavar="TIME", help="how long (default: 20)")
-    demo.add_argument("--keep", metavar="FILE", help="keep the capture here")
-    demo.add_argument("--recorded", metavar="FILE", help="without root: analyze this capture")
+    add_lab(commands, HelpFormatter)
     return parser
 
 

@@ -31,31 +31,34 @@ RATE_PPS = 250
 # Beyond T: the answer's own way, and the scanner's.
 MORE_S = 3.0
 SLOW_PORT = 2323
-ABSENT = ("203.0.113.77", "203.0.113.200", "2001:db8:b::77", "2001:db8:b:0:8000::200")
+SILENT = ("203.0.113.200", "2001:db8:b:0:8000::200")
+# Of these the gateway says after 3 s that there is no such host, and clients give up. Inline
+# Darkflow holds that back until the honeypot answers; from a mirror nobody can.
+UNREACHABLE = ("203.0.113.77", "2001:db8:b::77")
 BANNERS4, BANNERS6 = "203.0.113.0/24", "2001:db8:b::/122"
 BANNER_PORTS = (22, 80)
 # curl: 0 got it, 7 could not connect, 28 ran out of time, 52 and 56 no or cut answer.
 _CURL_GAVE_UP = frozenset({0, 7, 28, 52, 56})
 # Talks to a port that says nothing by itself, and stays.
 _CLIENT = """
-import socket, sys, time
+import socket, sys
 source, address, port, seconds = sys.argv[1:]
 client = socket.create_connection((address, int(port)), float(seconds), (source, 0))
 client.sendall(b"hello, is anybody there?\\r\\n")
-print("connected", flush=True)
 client.settimeout(float(seconds))
 try:
     while data := client.recv(4096):
-        print(data, flush=True)
+        sys.stdout.write(f"{data!r}\\n")
 except OSError as error:
-    print(error, flush=True)
+    sys.stdout.write(f"{error}\\n")
 """
 
 
 @dataclass(frozen=True)
 class Asked:
-    """How long the steps last: T, and the time in which the live server is visited."""
+    """How Darkflow stands there, T, and how long the live server is visited."""
 
+    mode: str
     hold_s: float
     active_s: float
     directory: Path
@@ -100,12 +103,12 @@ def visitors(asked: Asked) -> Iterator[Step]:
 
 def curl(asked: Asked) -> Iterator[Step]:
     """Clients of web servers that are not there: they get a page at T."""
-    for address in ABSENT:
+    for address in (*SILENT, *(UNREACHABLE if asked.mode == "inline" else ())):
         source = PATIENT.ipv6 if ":" in address else PATIENT.ipv4
         argv = ["curl", "--silent", "--show-error", "--interface", source, "--max-time"]
         argv += [f"{asked.patience_s + 5:g}", "--write-out", "\\nconnected after %{time_connect}"]
-        step = Step(0.3, "curl", source, (address,), (80,), (*argv, f"http://{_in_url(address)}/"))
-        yield step
+        argv.append(f"http://{_in_url(address)}/")
+        yield Step(0.3, "curl", source, (address,), (80,), tuple(argv))
 
 
 def ssh(asked: Asked) -> Iterator[Step]:

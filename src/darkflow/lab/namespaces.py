@@ -43,7 +43,7 @@ def built(topology: Topology) -> Iterator[dict[str, str]]:
     Needs root. Raises OSError with a sentence when the system refuses.
     """
     remove_leftovers()
-    owner = f"{PREFIX}-{os.getpid()}.{_start_time(os.getpid())}-{next(_run_number)}"
+    owner = f"{PREFIX}-{os.getpid()}.{start_time(os.getpid())}-{next(_run_number)}"
     names = {role: f"{owner}-{role}" for role in topology.namespaces}
     try:
         _build_or_say_why(topology, names)
@@ -223,10 +223,10 @@ def _remove(names: list[str]) -> None:
 
 def _is_owned(name: str) -> bool:
     match = _NAME.fullmatch(name)
-    return match is not None and _start_time(int(match["pid"])) == int(match["start"])
+    return match is not None and start_time(int(match["pid"])) == int(match["start"])
 
 
-def _start_time(pid: int) -> int | None:
+def start_time(pid: int) -> int | None:
     """When a process started, in clock ticks since boot; None when there is no such process."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()

@@ -18,8 +18,11 @@ PACKAGES = {
     "hping3": "hping3",
     "ip": "iproute2",
     "masscan": "masscan",
+    "nft": "nftables",
     "nmap": "nmap",
+    "nsenter": "util-linux",
     "setpriv": "util-linux",
+    "ssh": "openssh-client",
     "tcpdump": "tcpdump",
     "zmap": "zmap",
 }

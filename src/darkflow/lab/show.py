@@ -18,7 +18,14 @@ from darkflow.lab.attack import Asked, steps
 from darkflow.lab.namespaces import PREFIX, built
 from darkflow.lab.programs import Programs
 from darkflow.lab.run import ToolRun, carry_out, terminated_like_interrupted, tool_run
-from darkflow.lab.topology import SLOW, WATCHED_NETWORKS, WEB, contains, honeypot_internet
+from darkflow.lab.topology import (
+    HOSTS,
+    SLOW,
+    WATCHED_NETWORKS,
+    WEB,
+    contains,
+    honeypot_internet,
+)
 
 # Visitors come for so long; every other program has ended before, whatever T is.
 MORE_ACTIVE_S = 17.0
@@ -122,6 +129,7 @@ class Shown:
     runs: tuple[ToolRun, ...]
     banners: dict[str, str]
     live_banners: dict[str, str]
+    pages: dict[str, str]
     pages_asked: int
     pages_answered: int
     troubles: tuple[str, ...]
@@ -140,6 +148,7 @@ class Shown:
             lines.append(f"lost: {lost}")
         late = {cut["dest_ip"] for cut in self.found.cuts if cut["cut"]["answer"]}
         lines += [f"the late answer of {a} cut nothing" for a in SLOW.addresses if a not in late]
+        lines += [f"{a}: {got}" for a, got in self.pages.items() if got.endswith("nothing")]
         if not self.banners:
             lines.append("masscan got no banner from an absent address")
         return lines
@@ -166,7 +175,7 @@ def run_show(
         darkflow.wait()
         report(f"darkflow honeypot watches {' and '.join(WATCHED_NETWORKS)}, T = {hold_s:g} s")
         watch = Watch(place.events, report)
-        asked = Asked(hold_s, active_s, programs.directory, sys.executable)
+        asked = Asked(mode, hold_s, active_s, programs.directory, sys.executable)
         running = carry_out(steps(asked), active_s, programs, names, report, watch.turn)
         until_s = time.monotonic() + hold_s + QUIET_S
         while time.monotonic() < until_s:
@@ -181,12 +190,24 @@ def run_show(
     runs = tuple(tool_run(step, program) for step, program in running)
     pages = [c for run in runs if run.step.tool == "visitor" for c in run.output.split()]
     seen = banners_of([run.output for run in runs if run.step.tool == "masscan"])
-    live = {a: seen.pop(a) for a in WEB.addresses if a in seen}
+    at_home = [a for host in HOSTS for a in host.addresses]
+    live = {a: seen.pop(a) for a in at_home if a in seen}
     return Shown(
         place=place, mode=mode, status=status, found=watch.found, runs=runs, banners=seen,
-        live_banners=live, pages_asked=len(pages), pages_answered=pages.count("200"),
-        troubles=tuple(troubles),
+        live_banners=live, pages=pages_of(runs), pages_asked=len(pages),
+        pages_answered=pages.count("200"), troubles=tuple(troubles),
     )  # fmt: skip
+
+
+def pages_of(runs: tuple[ToolRun, ...]) -> dict[str, str]:
+    """What curl got from each host that is not there: the beginning of the page, and when."""
+    found = {}
+    for run in runs:
+        if run.step.tool == "curl":
+            page, _, when = run.output.rpartition("connected after ")
+            words = " ".join(page.split())[:40] or "nothing"
+            found[run.step.targets[0]] = f"connected after {float(when or 0):.3f} s, got {words}"
+    return found
 
 
 def banners_of(outputs: list[str]) -> dict[str, str]:

@@ -1,0 +1,77 @@
+"""The lab that stays: up, attack, shell, down; what cannot be is said; nothing stays behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from darkflow.lab.namespaces import existing
+from darkflow.lab.standing import State, command_in, read_state
+from running import darkflow
+
+
+def _is_of(process: Path, folder: Path) -> bool:
+    try:
+        return str(folder) in (process / "cmdline").read_text()
+    except OSError:
+        return False
+
+
+def test_up_attack_shell_and_down(real_lab: None, tmp_path: Path) -> None:
+    del real_lab
+    folder = tmp_path / "lab"
+    assert "There is no lab" in darkflow("lab", "down").stdout
+    assert "not up" in darkflow("lab", "shell").stderr
+    done = darkflow("lab", "up", "--mode", "inline", "-T", "500ms", "--folder", str(folder))
+    try:
+        assert done.returncode == 0, done.stderr
+        assert "up already" in darkflow("lab", "up", "--folder", str(tmp_path / "other")).stderr
+        # Without options, as the hint has them: a second curl is connected at T, too.
+        words = ("curl", "-sS", "-m", "9", "http://203.0.113.201/")
+        page = darkflow("lab", "shell", "outside", "--", *words)
+        assert "It works" in page.stdout, page.stderr
+        inside = darkflow("lab", "shell", "honeypot", "--", "ip", "-br", "link")
+        assert "hp1" in inside.stdout, inside.stderr
+        attacked = darkflow("lab", "attack", "curl")
+        assert attacked.returncode == 0, attacked.stdout
+        assert attacked.stdout.count("It works") == 4
+        assert "is none of" in darkflow("lab", "attack", "nuke").stderr
+        flows = darkflow("flows", "--control", str(folder / "control.sock"))
+        assert "5 flows diverted" in flows.stdout, flows.stderr
+    finally:
+        assert "The lab is gone" in darkflow("lab", "down").stdout
+    assert not Path("/run/darkflow-lab").exists()
+    assert not [pid for pid in Path("/proc").glob("[0-9]*") if _is_of(pid, folder)]
+
+
+def test_a_keeper_that_was_killed_is_none(real_lab: None, tmp_path: Path) -> None:
+    del real_lab
+    folder = tmp_path / "lab"
+    done = darkflow("lab", "up", "-T", "500ms", "--folder", str(folder))
+    try:
+        assert done.returncode == 0, done.stderr
+        state = read_state()
+        assert state is not None
+        os.kill(state.pid, signal.SIGKILL)
+        until_s = time.monotonic() + 10
+        while state.is_alive and time.monotonic() < until_s:
+            time.sleep(0.05)
+        assert read_state() is None
+        assert "not up" in darkflow("lab", "attack").stderr
+    finally:
+        assert "The lab is gone" in darkflow("lab", "down").stdout
+    assert not [name for name in existing() if f"-{state.pid}." in name]
+
+
+def test_places() -> None:
+    names = {"outside": "x-outside", "gateway": "x-gateway", "inside": "x-inside"}
+    state = State(1, 0, "inline", 5.0, "/tmp/lab", names, 77)
+    assert not state.is_alive
+    assert command_in(state, "router", ["ip", "addr"])[-3:] == ["x-gateway", "ip", "addr"]
+    assert command_in(state, "honeypot", ["ss"])[:3] == ["nsenter", "-t", "77"]
+    with pytest.raises(ValueError, match="'machine' is no place of this lab: outside, router"):
+        command_in(state, "machine", ["sh"])
