@@ -23,7 +23,7 @@ class Place:
     def __init__(self) -> None:
         self.tracker = Tracker(MAC, 60_000_000_000)
         self.dispatcher = Dispatcher(lambda *_: True)
-        self.plane = Plane(self.dispatcher, self, lambda _: None, bytes(12), self)
+        self.plane = Plane(self.dispatcher, self, lambda frames: [0] * len(frames), bytes(12), self)
         self.plane.start()
         self.requests = Requests(self, self.dispatcher, self.plane, self)  # type: ignore[arg-type]
 
@@ -37,7 +37,7 @@ class Place:
     def served(self, flows: Sequence[Flow]) -> Sequence[Flow]:
         return flows[:0]
 
-    def diverted(self, diverted: Diverted, t_ns: int) -> None:
+    def diverted(self, diverted: Sequence[Diverted], t_ns: int) -> None:
         pass
 
     def ended(self, diverted: Diverted, t_ns: int, why: str) -> None:

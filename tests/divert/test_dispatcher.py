@@ -108,10 +108,18 @@ def test_no_bucket_gives_more_than_its_rate_and_burst(steps: list[tuple[int, int
     buckets, now_ns, taken = Buckets(10, 20), 0, [0, 0, 0, 0]
     for step_ns, key in steps:
         now_ns += step_ns
-        if buckets.has(bytes([key]), now_ns):
-            buckets.take(bytes([key]), now_ns)
+        level = buckets.level(bytes([key]), now_ns)
+        if level >= 1:
+            buckets.take(bytes([key]), level, now_ns)
             taken[key] += 1
     assert all(count <= 20 + now_ns / SECOND_NS * 10 for count in taken)
+
+
+def test_a_bucket_fills_on_when_the_clock_was_set_back() -> None:
+    buckets, late_ns = Buckets(10, 1), 1000 * SECOND_NS
+    buckets.take(b"", buckets.level(b"", late_ns), late_ns)
+    assert buckets.level(b"", 0) < 1
+    assert buckets.level(b"", SECOND_NS) == 1
 
 
 @given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9), st.booleans()), max_size=100))

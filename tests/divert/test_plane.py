@@ -33,6 +33,7 @@ class Log:
         self.hold = threading.Event()
         self.hold.set()
         self.error: OSError | None = None
+        self.errno = 0
 
     def add(self, flows: Sequence[Flow]) -> Sequence[Flow]:
         self.hold.wait(5)
@@ -51,13 +52,15 @@ class Log:
     def served(self, flows: Sequence[Flow]) -> set[Flow]:
         return self.talked & set(flows)
 
-    def send(self, frame: bytes) -> None:
-        self.steps.append(("frame", frame))
+    def send(self, frames: Sequence[bytes]) -> list[int]:
+        self.steps += [("frame", frame) for frame in frames]
+        return [self.errno] * len(frames)
 
-    def diverted(self, diverted: Diverted, t_ns: int) -> None:
+    def diverted(self, diverted: Sequence[Diverted], t_ns: int) -> None:
         assert abs(time.time_ns() - t_ns) < SECOND_NS
-        assert diverted.since_ns == diverted.t0_ns + SECOND_NS
-        self.steps.append(("diverted", diverted.flow))
+        for one in diverted:
+            assert one.since_ns == one.t0_ns + SECOND_NS
+            self.steps.append(("diverted", one.flow))
 
     def ended(self, diverted: Diverted, t_ns: int, why: str) -> None:
         self.steps.append(("ended", (diverted.flow, t_ns, why)))

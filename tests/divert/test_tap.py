@@ -33,7 +33,7 @@ def test_a_session_from_handshake_to_end(router: Stand, version: int) -> None:
     tapped, table = Tapped(router), router.nft()
     router.listening("hp", b"hp:")
     flow = flow_of(version, 4500)
-    tapped.tap.begin(flow, time.time_ns())
+    tapped.tap.begin([flow], time.time_ns())
     table.add([flow])
     client = router.client(flow)
     client.sendall(b"who is there?")
@@ -56,7 +56,7 @@ def test_a_session_from_handshake_to_end(router: Stand, version: int) -> None:
 def test_idle_flows_are_gone(router: Stand) -> None:
     tapped = Tapped(router, 200_000_000)
     flow = flow_of(4, 4501)
-    tapped.tap.begin(flow, time.time_ns())
+    tapped.tap.begin([flow], time.time_ns())
     until(lambda: tapped.gone == [flow])
     assert [session.end for session in tapped.ended] == ["idle"]
     tapped.tap.close()
@@ -65,7 +65,7 @@ def test_idle_flows_are_gone(router: Stand) -> None:
 def test_a_cut_ends_a_session_once(router: Stand) -> None:
     tapped = Tapped(router)
     flow = flow_of(6, 4502)
-    tapped.tap.begin(flow, 1)
+    tapped.tap.begin([flow], 1)
     session = tapped.tap.cut(flow, 9, "late_answer", 7)
     assert session is not None
     assert (session.end, session.ended_ns, session.answered_ns) == ("late_answer", 9, 7)

@@ -24,6 +24,7 @@ from darkflow.commands.traces import Traces
 from darkflow.commands.wiring import Wiring, conflict
 from darkflow.divert.cuts import ENDS, SYN_ACK
 from darkflow.divert.dispatcher import Dispatcher, Diverted, Flow, Limits
+from darkflow.divert.frames import send_all
 from darkflow.divert.own import own_addresses
 from darkflow.divert.plane import Plane
 from darkflow.flow.echoes import Echoes
@@ -188,12 +189,12 @@ class Honeypot:
         for source in self._sources:
             source.close()
 
-    def _send(self, frame: bytes) -> None:
-        self._socket.send(frame)
+    def _send(self, frames: Sequence[bytes]) -> Sequence[int]:
+        return send_all(self._socket.fileno(), frames)
 
-    def diverted(self, diverted: Diverted, t_ns: int) -> None:
-        """The plane has registered a flow."""
-        self.tap.begin(diverted.flow, t_ns)
+    def diverted(self, diverted: Sequence[Diverted], t_ns: int) -> None:
+        """The plane has registered flows."""
+        self.tap.begin([one.flow for one in diverted], t_ns)
 
     def ended(self, diverted: Diverted, t_ns: int, why: str) -> None:
         """The plane has cut a flow that somebody asked for."""

@@ -52,10 +52,11 @@ class Tap:
         """Begin to read."""
         self._thread.start()
 
-    def begin(self, flow: Flow, t_ns: int) -> None:
-        """A flow is diverted from now on."""
+    def begin(self, flows: Sequence[Flow], t_ns: int) -> None:
+        """Flows are diverted from now on."""
         with self._lock:
-            self.tracker.begin(flow, t_ns)
+            for flow in flows:
+                self.tracker.begin(flow, t_ns)
 
     def cut(self, flow: Flow, t_ns: int, why: str, answered_ns: int = 0) -> Session | None:
         """A flow is diverted no longer: its session, if one was open, has ended."""

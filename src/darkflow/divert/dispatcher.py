@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter, OrderedDict
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -60,6 +61,8 @@ class Allowed:
     def covers(self, flow: Flow) -> bool:
         """Whether this flow is left alone."""
         orig, _, resp, port = flow
+        if not (self.ports or self.addresses or self.sources):
+            return False
         return port in self.ports or _in(resp, self.addresses) or _in(orig, self.sources)
 
 
@@ -71,29 +74,31 @@ class Buckets:
     """Token buckets by key: at most `rate` a second, and `burst` at once."""
 
     def __init__(self, rate: int, burst: int) -> None:
-        self._rate = rate
-        self._burst = burst
+        self._rate = float(rate)
+        self._burst = float(burst)
         self._levels: OrderedDict[bytes, tuple[float, int]] = OrderedDict()
 
-    def has(self, key: bytes, now_ns: int) -> bool:
-        """Whether there is a token; none is taken."""
-        return self._level(key, now_ns) >= 1
+    def level(self, key: bytes, now_ns: int) -> float:
+        """Tokens that are there; none is taken."""
+        known = self._levels.get(key)
+        if known is None:
+            return self._burst
+        level, then_ns = known
+        if now_ns > then_ns:
+            level += (now_ns - then_ns) / SECOND_NS * self._rate
+        elif now_ns < then_ns:  # the clock was set back
+            self._levels[key] = (level, now_ns)
+        return level if level < self._burst else self._burst
 
-    def take(self, key: bytes, now_ns: int) -> None:
-        """Take one."""
-        self._levels[key] = (self._level(key, now_ns) - 1, now_ns)
+    def take(self, key: bytes, level: float, now_ns: int) -> None:
+        """Take one of `level` tokens."""
+        self._levels[key] = (level - 1, now_ns)
         self._levels.move_to_end(key)
         if len(self._levels) > MOST_BUCKETS:
             self._levels.popitem(last=False)
 
-    def _level(self, key: bytes, now_ns: int) -> float:
-        level, then_ns = self._levels.get(key, (float(self._burst), now_ns))
-        passed_s = max(now_ns - then_ns, 0) / SECOND_NS
-        return min(level + passed_s * self._rate, self._burst)
 
-
-@dataclass(frozen=True, slots=True)
-class Diverted:
+class Diverted(NamedTuple):
     """A flow that the honeypot has: its first SYN and its verdict, network time."""
 
     flow: Flow
@@ -119,8 +124,8 @@ class Dispatcher:
         self.flows: dict[Flow, Diverted] = {}
         self.refused: Counter[str] = Counter(dict.fromkeys(REFUSALS, 0))
         self.diverted = 0
-        self._sources: Counter[bytes] = Counter()
-        self._prefixes: Counter[bytes] = Counter()
+        self._sources: dict[bytes, int] = {}
+        self._prefixes: dict[bytes, int] = {}
         burst = self.limits.burst_s
         self._rates = (
             Buckets(self.limits.rate, self.limits.rate * burst),
@@ -147,27 +152,39 @@ class Dispatcher:
             return "allowed"
         if flow in self.flows:
             return "known"
-        prefix = prefix_of(orig)
-        counts = (len(self.flows), self._prefixes[prefix], self._sources[orig])
-        most = (self.limits.flows, self.limits.prefix_flows, self.limits.source_flows)
-        keys = (b"", prefix, orig)
-        names = ("total", "prefix", "source")
-        for name, count, limit in zip(names, counts, most, strict=True):
-            if count >= limit:
-                return f"flows_{name}"
-        for name, buckets, key in zip(names, self._rates, keys, strict=True):
-            if not buckets.has(key, now_ns):
-                return f"rate_{name}"
-        for buckets, key in zip(self._rates, keys, strict=True):
-            buckets.take(key, now_ns)
+        prefix, limits = prefix_of(orig), self.limits
+        if len(self.flows) >= limits.flows:
+            return "flows_total"
+        if self._prefixes.get(prefix, 0) >= limits.prefix_flows:
+            return "flows_prefix"
+        if self._sources.get(orig, 0) >= limits.source_flows:
+            return "flows_source"
+        return self._take(prefix, orig, now_ns)
+
+    def _take(self, prefix: bytes, orig: bytes, now_ns: int) -> str:
+        """A token of each bucket, or none of any."""
+        total, by_prefix, by_source = self._rates
+        in_total = total.level(b"", now_ns)
+        if in_total < 1:
+            return "rate_total"
+        in_prefix = by_prefix.level(prefix, now_ns)
+        if in_prefix < 1:
+            return "rate_prefix"
+        in_source = by_source.level(orig, now_ns)
+        if in_source < 1:
+            return "rate_source"
+        total.take(b"", in_total, now_ns)
+        by_prefix.take(prefix, in_prefix, now_ns)
+        by_source.take(orig, in_source, now_ns)
         return DIVERT
 
     def _add(self, diverted: Diverted) -> None:
         flow = diverted.flow
+        orig, prefix = flow[0], prefix_of(flow[0])
         self.diverted += 1
         self.flows[flow] = diverted
-        self._sources[flow[0]] += 1
-        self._prefixes[prefix_of(flow[0])] += 1
+        self._sources[orig] = self._sources.get(orig, 0) + 1
+        self._prefixes[prefix] = self._prefixes.get(prefix, 0) + 1
 
     def end(self, flow: Flow) -> Diverted | None:
         """The flow is no longer diverted: what it was, or None if it was not."""

@@ -16,6 +16,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Protocol
 
 from darkflow.divert.dispatcher import DIVERT, Dispatcher, Diverted, Flow
+from darkflow.divert.frames import frame_from
 from darkflow.divert.replay import frame_of
 from darkflow.flow.batch import Events
 
@@ -42,8 +43,8 @@ class Table(Protocol):
 class Watcher(Protocol):
     """Who wants to know what becomes of diverted flows."""
 
-    def diverted(self, diverted: Diverted, t_ns: int) -> None:
-        """Registered; its SYN goes to the honeypot now."""
+    def diverted(self, diverted: Sequence[Diverted], t_ns: int) -> None:
+        """Registered; their SYNs go to the honeypot now."""
 
     def ended(self, diverted: Diverted, t_ns: int, why: str) -> None:
         """No longer diverted: by whom, and when that was asked for."""
@@ -52,7 +53,8 @@ class Watcher(Protocol):
 class Plane:
     """Diverts what the dispatcher allows, `jitter_ns` at most after the verdict.
 
-    send: gives a frame to the honeypot. macs: destination and source of that frame, 12 bytes.
+    send: gives frames to the honeypot and says of each 0, or the errno. macs: destination and
+    source of those frames, 12 bytes.
     """
 
     name = "the honeypot"
@@ -61,7 +63,7 @@ class Plane:
         self,
         dispatcher: Dispatcher,
         table: Table,
-        send: Callable[[bytes], None],
+        send: Callable[[Sequence[bytes]], Sequence[int]],
         macs: bytes,
         watcher: Watcher,
         jitter_ns: int = 0,
@@ -107,7 +109,10 @@ class Plane:
                 elif self._may(flow, t_ns, t0_ns, head[-tcp_bytes:]):
                     self._number += 1
                     due_ns = now_ns + self._random.randrange(self._jitter_ns + 1)
-                    frame = frame_of(head, tcp_bytes, self._macs, whole)
+                    if whole:
+                        frame = frame_of(head, tcp_bytes, self._macs, whole)
+                    else:
+                        frame = frame_from(head, tcp_bytes, self._macs)
                     heapq.heappush(self._due, (due_ns, self._number, flow, frame))
             self._changed.notify()
 
@@ -230,16 +235,16 @@ class Plane:
     def _divert(self, batch: list[tuple[int, int, Flow, bytes]]) -> None:
         left_out = self._register([flow for _, _, flow, _ in batch])
         t_ns = time.time_ns()
-        for _, _, flow, frame in batch:
-            diverted = self.dispatcher.flows.get(flow)
-            if flow in left_out or diverted is None:
-                continue
-            self._watcher.diverted(diverted, t_ns)
-            try:
-                self._send(frame)
-                self.replayed += 1
-            except OSError:
-                self.replay_errors += 1
+        known = self.dispatcher.flows
+        there = [
+            (diverted, frame)
+            for _, _, flow, frame in batch
+            if flow not in left_out and (diverted := known.get(flow)) is not None
+        ]
+        self._watcher.diverted([diverted for diverted, _ in there], t_ns)
+        failed = sum(error != 0 for error in self._send([frame for _, frame in there]))
+        self.replayed += len(there) - failed
+        self.replay_errors += failed
 
     def _failed(self, error: OSError) -> None:
         if not self.trouble:
