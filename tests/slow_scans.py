@@ -168,7 +168,8 @@ class Victim:
         return Backscatter(
             address, state, self.packets[0]["t_ns"], self.packets[-1]["t_ns"], len(self.packets),
             len({e["dst"] for e in self.packets}),
-            ports_text(Counter(e["sport"] for e in self.packets)), self.minute(), "both" if len(kinds) == 2 else kinds.pop(),
+            ports_text(Counter(e["sport"] for e in self.packets)), self.minute(),
+            "both" if len(kinds) == 2 else kinds.pop(),
         )  # fmt: skip
 
 

@@ -17,10 +17,13 @@ if TYPE_CHECKING:
     import argparse
     from typing import Any
 
+    from darkflow.sinks.labels import Labels
     from darkflow.sources.source import Source
 
 EXIT_OK, EXIT_INCOMPLETE, EXIT_USAGE = 0, 1, 2
 STDOUT = "-"
+# How long the end of a run waits for alerts that are on their way.
+ALERTS_S = 10.0
 
 
 def complain(message: str) -> None:
@@ -91,6 +94,11 @@ class Run:
         self.store = wired.store
         if self.store is not None:
             self.store.at_close = self._add_stats
+        self.labels: Labels | None = None
+        if settings["known"] or settings["geoip"]:
+            from darkflow.commands.detecting import labels_of
+
+            self.labels = labels_of(settings)
         self.summary = Summary(wired.networks, wired.seed, settings["summary_size"])
         self.pipeline = wired.pipeline(self.summary, settings["reorder"])
 
@@ -104,7 +112,7 @@ class Run:
                 "clamped": self.source.clamped + self.pipeline.order.clamped,
                 "dropped_summary": self.summary.dropped,
                 "dropped_store": self.store.dropped,
-                **self.wired.counters(),
+                **self.wired.measures(),
             }
             self.store.add_stats(values, self.source.now_ns)
 
@@ -123,17 +131,21 @@ class Run:
         finally:
             if self.store is not None:
                 self.store.close()
+        undelivered = []
+        if self.wired.detecting is not None:
+            undelivered = self.wired.detecting.close_within(ALERTS_S)
         document = result(
             self.pipeline,
             self.source,
             self.summary,
             time.perf_counter() - began,
             self.settings["top"],
+            self.labels,
         )
         if self.store is not None:
             document["dropped"]["store"] = self.store.dropped
         self._print(document)
-        troubles = self._troubles(document)
+        troubles = [*self._troubles(document), *undelivered]
         remarks = [*self.source.remarks]
         if self.store is not None:
             remarks += [

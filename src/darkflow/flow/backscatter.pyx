@@ -7,6 +7,7 @@ to a SYN has it: another ends a connection that both sides knew. One without an 
 who sends it had a part in connections within the last 15 to 30 min, as `_note` keeps them.
 """
 
+cimport cython
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
@@ -60,6 +61,7 @@ ctypedef struct victim_t:
     uint8_t sketched
 
 
+@cython.final
 cdef class Victims:
     """Takes events of an engine that `tells`, gives backscatter; limits: BackscatterLimits."""
 
@@ -138,7 +140,7 @@ cdef class Victims:
         told, self.told = self.told, []
         return told
 
-    cdef victim_t *_at(self, uint32_t number) noexcept:
+    cdef inline victim_t *_at(self, uint32_t number) noexcept:
         return <victim_t *>at(&self.pool, number)
 
     cdef int _advance(self, int64_t now_ns) except -1:
@@ -203,7 +205,7 @@ cdef class Victims:
         v.packets += 1
         v.answers |= RESETS if reset else SYN_ACKS
         count_port(&v.ports, be16(key + 2 * size))
-        self._target(number, siphash(key + size, size, self.key) << KIND_BITS | TARGET)
+        self._target(number, key + size, size)
         self._minute(v, self._slot(event.t_ns))
         v.entry.heard_ns = self.now_ns
         take_out(&self.pool, number)
@@ -253,11 +255,15 @@ cdef class Victims:
             sum += v.slots[i]
         v.most = max(v.most, sum)
 
-    cdef int _target(self, uint32_t number, uint64_t hash) except -1:
+    cdef int _target(self, uint32_t number, const uint8_t *address, int size) except -1:
         cdef victim_t *v = self._at(number)
+        cdef uint64_t hash = siphash(address, size, self.key) << KIND_BITS | TARGET
+        cdef uint64_t none[2]
         if not has(&v.seen, hash) and not enter(&v.seen, hash):
             v.sketched = 1
-            self.sketches.add(number, TARGET, hash)
+            # Without a key: an estimate must not differ from run to run.
+            none[0] = none[1] = 0
+            self.sketches.add(number, TARGET, siphash(address, size, none))
         return 0
 
     cdef uint64_t _targets(self, uint32_t number) except? 0:

@@ -50,6 +50,7 @@ cdef enum:
 NEVER = 1 << 62
 # Slots and index are numbered in 32 bits, and the index holds at most half of 2^32 entries.
 MAX_SIZE = 1 << 29
+SIZES = (1 << 20, 1 << 20)
 
 
 cdef class Engine(Tally):
@@ -65,8 +66,7 @@ cdef class Engine(Tally):
         memset(&self.table, 0, sizeof(self.table))
 
     def __init__(
-        self, hold_ns, idle_ns, sizes=(1 << 20, 1 << 20), seed=bytes(16), KeptFrames kept=None,
-        bint tells=False,
+        self, hold_ns, idle_ns, sizes=SIZES, seed=bytes(16), KeptFrames kept=None, bint tells=False
     ):
         if hold_ns <= 0 or idle_ns <= 0:
             raise ValueError("hold and idle must be longer than 0")

@@ -12,6 +12,7 @@ contacts alone, 4 for a failure and 1/4 for a success, decided at 99 and at 0.01
 one than of the other.
 """
 
+cimport cython
 from libc.stdint cimport int8_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 from darkflow.flow.batch cimport Events
@@ -73,6 +74,7 @@ ctypedef struct flow_t:             # an attempt, with the hashes of what it may
     bint whole                      # it counts for its source's whole address, not for a prefix
 
 
+@cython.final
 cdef class Scans:
     """Takes events of an engine that `tells`, gives scans. limits: ScanLimits; seed: 16 bytes."""
 
@@ -104,7 +106,6 @@ cdef class Scans:
     def __dealloc__(self):
         cdef uint32_t number
         for number in range(1, self.pool.fresh + 1):
-            # What was given back has nothing any more.
             forget(&self._at(number).seen)
         pool_free(&self.pool)
 
@@ -146,11 +147,11 @@ cdef class Scans:
         self._end_all()
         return self._take()
 
-    cdef list _take(self):
+    cdef _take(self):
         told, self.told = self.told, []
         return told
 
-    cdef source_t *_at(self, uint32_t number) noexcept:
+    cdef inline source_t *_at(self, uint32_t number) noexcept:
         return <source_t *>at(&self.pool, number)
 
     cdef int _advance(self, int64_t now_ns) except -1:
@@ -173,7 +174,6 @@ cdef class Scans:
         for list in range(4):
             while self.pool.lists[list].head:
                 self._drop(self.pool.lists[list].head)
-        return 0
 
     cdef int _drop(self, uint32_t number) except -1:
         """Forget a source; the end of its scan is told."""
@@ -291,8 +291,22 @@ cdef class Scans:
             s.counts[kind] += 1
             return True
         s.sketched = 1
-        self.sketches.add(number, kind, flow.hashes[kind])
+        self.sketches.add(number, kind, self._plain(flow, kind))
         return False
+
+    cdef uint64_t _plain(self, const flow_t *flow, int kind) noexcept:
+        """The same hash without a key: an estimate must not differ from run to run."""
+        cdef uint64_t *none = [0, 0]
+        cdef int size = 4 if flow.attempt.family == 4 else 16
+        cdef const uint8_t *source = key_of(flow.attempt.head, flow.attempt.family)
+        cdef uint8_t text[18]
+        if kind == SOURCE:
+            return siphash(source, size, none)
+        if kind == PORT:
+            return siphash(source + 2 * size + 2, 2, none)
+        memcpy(text, source + size, size)
+        memcpy(text + size, source + 2 * size + 2, 2)
+        return siphash(text, size + 2 if kind == PAIR else size, none)
 
     cdef int _count(self, uint32_t number, const flow_t *flow) except -1:
         cdef source_t *s = self._at(number)
