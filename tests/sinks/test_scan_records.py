@@ -125,6 +125,7 @@ class Gone(Box):
 
     def put(self, data: bytes, units: int) -> None:
         """Fails."""
+        del data, units
         raise BrokenPipeError
 
 
