@@ -106,6 +106,18 @@ def test_a_reset_of_who_has_connections_is_none() -> None:
     assert len(told_of([*connection, *resets(0x14, 0)], BackscatterLimits())) == 2
 
 
+def test_who_had_connections_half_an_hour_ago_is_a_stranger_again() -> None:
+    client = Flow("198.51.100.1", 5000, "10.0.0.200", 80)
+    others = [
+        (minute * 60 * SECOND_NS, Flow("10.0.0.77", 9, "203.0.113.9", 80).answer())
+        for minute in (10, 20, 30)
+    ]
+    connection = [(0, client.syn()), (1, client.answer()), *others]
+    for minutes, count in ((12, 0), (40, 2)):
+        later = [(t_ns + minutes * 60 * SECOND_NS, data) for t_ns, data in resets(0x04, 77)]
+        assert len(told_of(sorted(connection + later), BackscatterLimits())) == count
+
+
 def test_victims_are_limited_and_the_forgotten_counted() -> None:
     limits = BackscatterLimits(victims=64)
     attack = [(t, data) for t, data in resets(0x14, 0)]

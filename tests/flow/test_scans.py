@@ -125,6 +125,45 @@ def sweep(source: bytes, count: int, t_ns: int = SECOND_NS, **more: Any) -> list
     ]  # fmt: skip
 
 
+def spread(sources: list[bytes], hosts: range, t_ns: int) -> list[dict[str, Any]]:
+    """Each source asks for these hosts of an IPv6 network, in turn."""
+    return [
+        {"t_ns": t_ns + n * 1000, "src": source, "dst": v6(f"2001:db8:1::{host}"), "port": 23,
+         "back": ""}
+        for n, (host, source) in enumerate((h, s) for h in hosts for s in sources)
+    ]  # fmt: skip
+
+
+def test_a_prefix_whose_addresses_share_a_scan_is_told_once() -> None:
+    sources = [v6(f"2001:db8:7::{n}") for n in range(1, 21)]
+    limits = ScanLimits(targets=(5, 30), hosts=(5, 30))
+    apart = [
+        attempt
+        for n, source in enumerate(sources)
+        for attempt in spread([source], range(5 * n, 5 * n + 5), SECOND_NS + n * 1_000_000)
+    ]
+    begin, end = scans_of(batches(apart, 50), Networks.everything(), limits)
+    assert (begin.prefix_length, begin.source, begin.dark_targets) == (64, v6("2001:db8:7::"), 30)
+    assert (end.state, end.dark_targets, end.flows) == ("end", 100, 100)
+
+
+def test_what_an_address_did_alone_is_not_its_prefix_s() -> None:
+    """Seven others with few flows make no scan of the /64, though one of it has scanned."""
+    others = [v6(f"2001:db8:7::{n}") for n in range(2, 9)]
+    one = spread([v6("2001:db8:7::1")], range(60), 2 * SECOND_NS)
+    more = spread(others, range(91, 95), 3 * SECOND_NS)
+    limits = ScanLimits(targets=(5, 40), hosts=(5, 40))
+    networks = Networks.everything()
+    tried = [*one, *more]
+    twin = SlowScans(networks, limits)
+    for events in batches(tried, 50):
+        twin.observe(events.to_list(), events.now_ns)
+    twin.finish()
+    told = scans_of(batches(tried, 50), networks, limits)
+    assert order(told) == order(twin.scans)
+    assert {s.prefix_length for s in told} == {128}
+
+
 def test_many_targets_are_counted_by_sketches() -> None:
     told = scans_of(batches(sweep(SOURCES4[1], 20_000), 4000), Networks.everything(), ScanLimits())
     begin, end = told
