@@ -13,7 +13,7 @@ import pytest
 from conftest import skip
 from running import darkflow
 from wires import Recording, SensorProcess, Wire, cannot, wire
-from writers import Flow, Pcap, ethernet
+from writers import Flow, Pcap, ethernet, ip
 
 OPTIONS = ("--hold", "500ms", "--idle", "1s", "--scan-gap", "2s", "--backscatter-time", "0s",
            "--networks", "192.0.2.0/24")  # fmt: skip
@@ -65,6 +65,10 @@ def test_live_scans_are_those_of_the_file(link: Wire, tmp_path: Path, workers: s
     link.replay(traffic(tmp_path))
     # Nothing comes after it: time alone brings the verdicts, and the gap's end.
     sensor.wait_for(lambda: sum('"end"' in line for line in sensor.lines) == 2)
+    # In the file it tells that time has passed.
+    last = tmp_path / "last.pcap"
+    last.write_bytes(Pcap().file([(0, ethernet(ip("192.0.2.1", "192.0.2.2", 17, bytes(8))))]))
+    link.replay(last)
     status, _ = sensor.end(signal.SIGTERM)
     beside.end()
     assert status == 0
