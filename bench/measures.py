@@ -31,6 +31,8 @@ from report import (
     peak_mib,
 )  # fmt: skip
 
+import honeypot
+
 # IPv4 and IPv6: the usual tcp[tcpflags] alone sees only IPv4.
 FILTER = "tcp[tcpflags] & (tcp-syn|tcp-rst) != 0 or (ip6[6]==6 and ip6[53]&6!=0)"
 NFSTREAM = "import sys, nfstream; print(sum(1 for _ in nfstream.NFStreamer(source=sys.argv[1])))"
@@ -349,4 +351,5 @@ MEASURES: dict[str, tuple[Callable[[Bench], Result], bool]] = {
     "live-cpu": (live.cpu, False),
     "live-latency": (live.latency, False),
     "plane": (dataplane.plane, False),
+    "honeypot": (honeypot.honeypot, False),
 }

@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import tarfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -18,6 +19,40 @@ CI = os.environ.get("CI") == "true"
 # programs that are tested here must be as they are in the foreground.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+# What only computes; everything else listens on real interfaces or watches the clock. With several
+# workers (`make test`) those tests run one after the other, and these beside them, out of the way.
+TESTS = Path(__file__).resolve().parent
+COMPUTES = tuple(str(TESTS / name) for name in (
+    "analysis/", "bench/test_run.py", "bench/test_stores.py", "bench/test_traffic.py",
+    "commands/test_analyze.py", "commands/test_config_", "commands/test_export.py",
+    "commands/test_query.py", "contrib/", "flow/", "honeypot/protocols/",
+    "honeypot/test_conversation.py", "honeypot/test_machines.py", "sinks/test_columns.py",
+    "sinks/test_dark_pcap.py", "sinks/test_housekeeping.py", "sinks/test_lines.py",
+    "sinks/test_records_stored.py", "sinks/test_summary.py", "sources/test_compressed.py",
+    "sources/test_kernel_filter.py", "sources/test_records.py", "test_cli.py", "test_docs.py",
+    "test_sanitize.py", "test_style.py", "test_truth.py",
+))  # fmt: skip
+IS_WORKER = "PYTEST_XDIST_WORKER" in os.environ
+
+
+def only_computes(item: pytest.Item) -> bool:
+    """Whether it can run beside live tests."""
+    return str(item.path).startswith(COMPUTES)
+
+
+def pytest_collection_modifyitems(items: Sequence[pytest.Item]) -> None:
+    """Live tests are one group, which one worker runs."""
+    for item in items:
+        if not only_computes(item):
+            item.add_marker(pytest.mark.xdist_group("live"))
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """What computes gives way to what is live; only root can take its place back afterwards."""
+    if IS_WORKER and os.geteuid() == 0:
+        os.setpriority(os.PRIO_PROCESS, 0, 19 if only_computes(item) else 0)
 
 
 def skip(reason: str) -> NoReturn:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import re
 import signal
 import subprocess
 import time
@@ -33,6 +34,9 @@ MODES = ("inline", "mirror")
 CLIENT_MAC, ROUTER_MAC = "02:00:5e:00:00:01", "02:00:5e:00:00:02"
 SERVER_MAC, INSIDE_MAC = "02:00:5e:00:00:80", "02:00:5e:00:00:03"
 PROGRAMS = ("ip", "nft", "tc", "tcpdump", "sysctl", "curl")
+
+# Settings of our own link, and what changes by itself.
+OTHER = re.compile(r"\.hp0\.|random|stable_secret|_ratelimit|nr_|\.tcp_fastopen_key")
 
 _count = itertools.count(1)
 
@@ -270,7 +274,10 @@ class Honeypot:
         self.wait_for(lambda: Path(self.socket).exists() and self._answers())
 
     def _answers(self) -> bool:
-        services = self.status().get("services", {})
+        try:
+            services = self.status().get("services", {})
+        except ValueError:  # a killed one has left its socket
+            return False
         return "running" in services.get("responder", "")
 
     @property
@@ -331,15 +338,36 @@ class Tcpdump:
 
     def end(self) -> list[str]:
         """Write it to its end; nothing may have been lost. Its packets, as lines of tcpdump."""
+        self.stop()
+        return run("tcpdump", "-ttnr", str(self.path)).splitlines()
+
+    def stop(self) -> None:
+        """Write it to its end; nothing may have been lost."""
         time.sleep(0.1)
         self.process.terminate()
         assert self.process.stderr is not None
         said = self.process.stderr.read()
         assert self.process.wait(20) == 0
-        assert b"0 packets dropped by kernel" in said
-        return run("tcpdump", "-ttnr", str(self.path)).splitlines()
+        assert b"\n0 packets dropped by kernel" in said
 
 
 def ends_of(event: dict[str, Any]) -> Sequence[Any]:
     """The flow of an event: source, its port, destination, its port."""
     return tuple(event[name] for name in ("src_ip", "src_port", "dest_ip", "dest_port"))
+
+
+def state(place: Site) -> dict[str, str]:
+    """What Darkflow may change of the machine, as text."""
+    here = place.machine
+    settings = place.run(here, "sysctl", "-a", check=False).splitlines()
+    links = place.run(here, "ip", "-br", "link").splitlines()
+    return {
+        "settings": "\n".join(
+            line for line in settings if line.startswith("net.ip") and not OTHER.search(line)
+        ),
+        "tables": place.run(here, "nft", "list", "tables"),
+        "links": " ".join(line.split()[0] for line in links),
+        "routes": "".join(place.run(here, "ip", way, "route") for way in ("-4", "-6")),
+        "rules": "".join(place.run(here, "ip", way, "rule") for way in ("-4", "-6")),
+        "files": place.run(here, "ls", "/run/netns", "/run/darkflow"),
+    }

@@ -1,7 +1,7 @@
 """A real systemd in namespaces, for tests of the unit; nothing of the machine changes.
 
 It is the first process of its namespaces, has a cgroup of its own, and starts nothing but the
-sensor's unit.
+unit under test.
 """
 
 from __future__ import annotations
@@ -19,20 +19,23 @@ from shutil import which
 from running import DARKFLOW
 
 ROOT = Path(__file__).resolve().parents[1]
-UNIT = ROOT / "contrib" / "systemd" / "darkflow-sensor.service"
+UNITS = {
+    name: ROOT / "contrib" / "systemd" / f"darkflow-{name}.service"
+    for name in ("sensor", "honeypot")
+}
 SYSTEMD = Path("/lib/systemd/systemd")
 CONFIG = "/run/darkflow.toml"
 LOG = "/run/darkflow.log"
 # What of the unit cannot be as it is: the place of the program, who logs, what boots before.
-DROP_IN = f"""\
+DROP_IN = """\
 [Unit]
 DefaultDependencies=no
 After=
 [Service]
 ExecStart=
-ExecStart={DARKFLOW} sensor --config {CONFIG}
-StandardOutput=append:{LOG}
-StandardError=append:{LOG}
+ExecStart={darkflow} {name} --config {config} --no-view
+StandardOutput=append:{log}
+StandardError=append:{log}
 ProtectHome=tmpfs
 TimeoutAbortSec=1s
 WatchdogSec=3s
@@ -77,7 +80,7 @@ def _word(path: Path) -> str:
     return shlex.quote(str(path))
 
 
-def _script(folder: Path, cgroup: str) -> tuple[str, str]:
+def _script(folder: Path, cgroup: str, unit: Path) -> tuple[str, str]:
     """What runs outside of the namespaces, and what is their first process."""
     outside = f"""set -e
 mkdir {folder}/cgroup
@@ -91,9 +94,9 @@ exec unshare --pid --mount --cgroup --uts --ipc --net --fork --kill-child --moun
 mount -t tmpfs tmpfs /run
 mount -t cgroup2 none /sys/fs/cgroup
 for place in /var/lib /etc/systemd/system; do mount -t tmpfs tmpfs $place; done
-cp {_word(UNIT)} /etc/systemd/system/
-mkdir /etc/systemd/system/{UNIT.name}.d
-cp {folder}/drop-in /etc/systemd/system/{UNIT.name}.d/test.conf
+cp {_word(unit)} /etc/systemd/system/
+mkdir /etc/systemd/system/{unit.name}.d
+cp {folder}/drop-in /etc/systemd/system/{unit.name}.d/test.conf
 cp {folder}/target /etc/systemd/system/test.target
 cp {folder}/darkflow.toml {CONFIG}
 echo 0123456789abcdef0123456789abcdef > /run/machine-id
@@ -103,6 +106,7 @@ ip link add w1 type veth peer name w0
 ip link set w0 up mtu 65000
 ip link set w1 up mtu 65000
 mount --bind /proc/sys /proc/sys
+mount --bind /proc/sys/net /proc/sys/net
 mount -o remount,bind,ro /proc/sys
 exec env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin container=test {SYSTEMD} --system \
     --unit=test.target --log-target=console
@@ -111,10 +115,11 @@ exec env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin container=test {SYSTEMD} --system
 
 
 class Booted:
-    """A systemd that runs; `root` is the file system as it sees it."""
+    """A systemd that runs; `root` is the file system as it sees it, `unit` what it starts."""
 
-    def __init__(self, pid: int) -> None:
+    def __init__(self, pid: int, unit: str) -> None:
         self.pid = pid
+        self.unit = unit
         self.root = Path(f"/proc/{pid}/root")
 
     def run(self, *argv: str) -> str:
@@ -126,8 +131,8 @@ class Booted:
         return done.stdout
 
     def systemctl(self, verb: str, *words: str) -> str:
-        """Of the sensor's unit."""
-        return self.run("systemctl", verb, *words, UNIT.name)
+        """Of the unit."""
+        return self.run("systemctl", verb, *words, self.unit)
 
     def shows(self, name: str) -> str:
         """A property of the unit."""
@@ -135,7 +140,7 @@ class Booted:
 
     @property
     def log(self) -> str:
-        """What the sensor has logged."""
+        """What the unit has logged."""
         path = self.root / LOG[1:]
         return path.read_text() if path.exists() else ""
 
@@ -159,23 +164,27 @@ def _child_of(process: subprocess.Popen[bytes]) -> int:
 
 
 @contextmanager
-def booted(folder: Path, config: str) -> Iterator[Booted]:
-    """A systemd that has the sensor's unit and this configuration; gone afterwards."""
+def booted(folder: Path, config: str, name: str = "sensor", more: str = "") -> Iterator[Booted]:
+    """A systemd that has this unit and this configuration; gone afterwards.
+
+    `more`: lines for the unit's section Service.
+    """
     cgroup = f"darkflow-test-{os.getpid()}"
-    outside, inside = _script(folder, cgroup)
-    drop_in = DROP_IN + "".join(f"BindReadOnlyPaths={path}\n" for path in needed())
+    outside, inside = _script(folder, cgroup, UNITS[name])
+    drop_in = DROP_IN.format(darkflow=DARKFLOW, name=name, config=CONFIG, log=LOG) + more
+    drop_in += "".join(f"BindReadOnlyPaths={path}\n" for path in needed())
     if "PYTHONPATH" in os.environ:
         drop_in += f"Environment=PYTHONPATH={os.environ['PYTHONPATH']}\n"
-    for name, text in (("outside", outside), ("inside", inside), ("drop-in", drop_in),
+    for file, text in (("outside", outside), ("inside", inside), ("drop-in", drop_in),
                        ("target", TARGET), ("darkflow.toml", config)):  # fmt: skip
-        (folder / name).write_text(text)
+        (folder / file).write_text(text)
     with (folder / "boot.log").open("wb") as log:
         process = subprocess.Popen(
             ["unshare", "--mount", "sh", str(folder / "outside")], stdout=log, stderr=log
         )
     try:
         try:
-            made = Booted(_child_of(process))
+            made = Booted(_child_of(process), UNITS[name].name)
         except RuntimeError as error:
             raise RuntimeError(f"{error}: {(folder / 'boot.log').read_text()}") from None
         made.wait_for((made.root / "run/systemd/private").exists)

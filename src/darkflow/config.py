@@ -111,7 +111,8 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     Setting(
         "frame_buffer", ("--frame-buffer",), "256MiB", "bytes",
-        "memory for whole frames that await their verdict for --dark-pcap", parse_bytes,
+        "memory for whole frames that await their verdict: for --dark-pcap, and of SYNs with"
+        " payload for a honeypot", parse_bytes,
     ),
     Setting(
         "top", ("--top",), "10", "rows", "rows of the tables of ports, sources", parse_rows
@@ -184,7 +185,7 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     Setting(
         "rate", ("--rate",), "20000", "flows/s",
-        "new diverted flows in a second, and so SYN+ACKs that are sent; twice as many at once",
+        "new diverted flows in a second, and SYN+ACKs that are sent; twice as many at once",
         parse_size,
     ),
     Setting(
@@ -342,7 +343,7 @@ ONLY = (
 # What `darkflow doctor` looks at; it has no others.
 DOCTOR = (
     "networks", "decap", "queue_size", "flow_table_size", "ring_size", "ring_block", "workers",
-    "store_bytes",
+    "store_bytes", "flows",
 )  # fmt: skip
 
 # The settings that a running sensor takes up when it reads its file again (SIGHUP). The others

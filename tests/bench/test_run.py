@@ -145,7 +145,8 @@ def test_a_missed_aim_is_the_exit_status(
         return Result([], [Aim("that", "<= 1", "2", False)])
 
     page = tmp_path / "page.md"
-    empty = f"{BEGIN}\n{END}\n{PLANE[0]}\n{PLANE[1]}\n"
+    sections = "".join(f"{begin}\n{end}\n" for begin, end in run.SECTIONS.values())
+    empty = f"{BEGIN}\n{END}\n{sections}"
     page.write_text(empty)
     monkeypatch.setattr(run, "PAGE", page)
     monkeypatch.setattr(run, "affordable_scale", lambda _: 1.0)

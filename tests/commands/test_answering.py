@@ -83,6 +83,26 @@ def test_what_is_wrong_with_it_is_said() -> None:
     assert "not running" in heard.answering.describe()
 
 
+def test_it_goes_on_trying_when_it_cannot_be_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No process, no file number: that passes, and the thread is there to see it."""
+    said: list[str] = []
+    tried: list[int] = []
+
+    def refuse(*_: object, **__: object) -> None:
+        tried.append(1)
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+
+    monkeypatch.setattr("darkflow.commands.answering.subprocess.Popen", refuse)
+    monkeypatch.setattr("darkflow.commands.answering.FIRST_WAIT_S", 0.01)
+    one = Answering([], (), lambda *_: None, lambda _, text, **__: said.append(text))
+    files = len(os.listdir("/proc/self/fd"))  # noqa: PTH208
+    one.start()
+    until(lambda: len(tried) >= 3)
+    assert "the responder cannot be kept" in said[0]
+    one.close()
+    assert len(os.listdir("/proc/self/fd")) == files  # noqa: PTH208
+
+
 def test_it_ends_with_us(heard: Heard) -> None:
     heard.ask()
     pid = heard.pid()

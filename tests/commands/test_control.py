@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import grp
 import os
+import resource
 import socket
 import stat
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -92,6 +94,40 @@ def test_one_at_a_path_and_leftovers_are_replaced(control: Control, tmp_path: Pa
     assert ask(str(left), command="status") == {}
     again.close()
     assert not left.exists()
+
+
+def test_a_file_is_not_replaced(tmp_path: Path) -> None:
+    path = tmp_path / "notes"
+    path.write_text("mine")
+    with pytest.raises(OSError, match="is no socket"):
+        Control(str(path), None, {})
+    assert path.read_text() == "mine"
+
+
+def test_a_handler_that_fails_is_said(tmp_path: Path) -> None:
+    def fail(_: dict[str, Any]) -> dict[str, Any]:
+        raise OSError(2, "the table is gone")
+
+    path = str(tmp_path / "socket")
+    control = Control(path, None, {"status": fail})
+    with pytest.raises(ValueError, match="the table is gone"):
+        ask(path, command="status")
+    control.close()
+
+
+def test_it_listens_on_when_there_is_no_file_number_for_a_while(control: Control) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with socket.socket(socket.AF_UNIX) as client:
+        # What is asked now waits in the backlog.
+        resource.setrlimit(resource.RLIMIT_NOFILE, (0, hard))
+        try:
+            client.connect(control.path)
+            time.sleep(0.3)
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        client.settimeout(5)
+        client.sendall(b'{"command": "nothing"}\n')
+        assert b"not understood" in client.recv(100)
 
 
 def test_nobody_there(tmp_path: Path) -> None:

@@ -33,13 +33,12 @@ from honeypot_wires import (
     ends_of,
     silent,
     site,
+    state,
     written,
 )
 from running import DARKFLOW, darkflow
 
 HOLD = ("--hold", "400ms")
-# Settings of our own link, and what changes by itself.
-OTHER = re.compile(r"\.hp0\.|random|stable_secret|_ratelimit|nr_|\.tcp_fastopen_key")
 
 
 @pytest.fixture(autouse=True)
@@ -135,23 +134,6 @@ def test_what_is_told_of_a_session(place: Site, tmp_path: Path) -> None:
     assert set(status["cuts"].values()) == {0}
     assert set(status["losses"].values()) == {0}
     assert honeypot.end()[0] == 0
-
-
-def state(place: Site) -> dict[str, str]:
-    """What Darkflow may change of the machine, as text."""
-    here = place.machine
-    settings = place.run(here, "sysctl", "-a", check=False).splitlines()
-    links = place.run(here, "ip", "-br", "link").splitlines()
-    return {
-        "settings": "\n".join(
-            line for line in settings if line.startswith("net.ip") and not OTHER.search(line)
-        ),
-        "tables": place.run(here, "nft", "list", "tables"),
-        "links": " ".join(line.split()[0] for line in links),
-        "routes": "".join(place.run(here, "ip", way, "route") for way in ("-4", "-6")),
-        "rules": "".join(place.run(here, "ip", way, "rule") for way in ("-4", "-6")),
-        "files": place.run(here, "ls", "/run/netns", "/run/darkflow"),
-    }
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

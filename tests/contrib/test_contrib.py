@@ -25,7 +25,7 @@ def samples() -> dict[str, set[str]]:
     for metric in METRICS:
         if metric.live:
             histogram = metric.type == "histogram"
-            values[metric.name] = [] if histogram else {"eth0": 1} if metric.label else 1
+            values[metric.name] = [] if histogram else {"x": 1} if metric.label else 1
             values[f"{metric.name}_sum"] = 1.0
     found: dict[str, set[str]] = {"up": set()}
     for family in text_string_to_metric_families(render(values)):
@@ -110,7 +110,7 @@ def test_the_alerts_are_all_read() -> None:
     # One shape for all of them: what a YAML parser would make of it is plain.
     for line in ALERTS.splitlines():
         assert re.fullmatch(
-            r"#.*|groups:|  - name: \w+|    rules:|      - alert: \w+|        expr: '[^']+'"
+            r"#.*|groups:|  - name: [\w-]+|    rules:|      - alert: \w+|        expr: '[^']+'"
             r"|        for: \d+m|        labels: \{severity: (info|warning|critical)\}"
             r'|        annotations: \{summary: "[^"]+"\}|',
             line,

@@ -20,6 +20,8 @@ def test_what_can_be(plan: dict[str, Any]) -> None:
     assert not made.established_wins
     assert Plan(**plan, cut="unless-established").established_wins
     assert not Plan(**plan, shield=False).shielded
+    assert not made.limits_answers
+    assert Plan(**plan, syn_acks=1).limits_answers == (made.mode != "sensor")
 
 
 @pytest.mark.parametrize(
@@ -43,6 +45,7 @@ def test_what_can_be(plan: dict[str, Any]) -> None:
         ({**MIRROR, "idle_ns": 10**18}, "idle: 1000000000000000000 ns is not between"),
         ({**MIRROR, "flows": 0}, "flows: 0 is not between 1 and 536870912"),
         ({**MIRROR, "held": 1 << 40}, "held: 1099511627776 is not between"),
+        ({**MIRROR, "syn_acks": -1}, "syn_acks: -1 is not between"),
         ({**MIRROR, "group": 65536}, "group: 65536 is no NFLOG group"),
         ({**MIRROR, "networks": ("192.0.2.1/24",)}, "'192.0.2.1/24' is no network"),
         ({**MIRROR, "networks": ("there",)}, "'there' is no network"),

@@ -258,3 +258,28 @@ def test_limits_hold(make: Callable[..., Plane], log: Log) -> None:
 
 def test_nothing_for_an_empty_batch(make: Callable[..., Plane]) -> None:
     make().write(Events())
+
+
+def test_a_new_table_gets_what_is_diverted_once_more(make: Callable[..., Plane], log: Log) -> None:
+    """As after `nft flush ruleset`; nothing is replayed a second time, what does not fit ends."""
+    plane = make()
+    Feed(plane)(*(ends(n).syn() for n in range(700)))
+    until(lambda: plane.replayed == 700)
+    plane.cut([key(0)], 7, "command")
+    until(lambda: log.all("ended") != [])
+    log.registered.clear()
+    log.room = 600
+    plane.divert_again()
+    until(lambda: plane.no_room == 99)
+    assert log.registered == set(plane.dispatcher.flows)
+    assert len(log.registered) == 600
+    assert key(0) not in log.registered
+    assert plane.replayed == len(log.all("frame")) == 700
+
+
+def test_what_ends_the_thread_is_told(make: Callable[..., Plane], log: Log) -> None:
+    plane = make()
+    log.diverted = None  # type: ignore[assignment, method-assign]
+    Feed(plane)(ends(1).syn())
+    until(lambda: plane.failed is not None)
+    assert isinstance(plane.failed, TypeError)

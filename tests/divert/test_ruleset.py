@@ -23,11 +23,11 @@ BOTH: dict[str, Any] = {"outside": "outside", "hp1_mac": MAC, "networks": NETWOR
 INLINE: dict[str, Any] = {"mode": "inline", "inside": "inside"}
 MS = 1_000_000
 PLANS = {
-    "mirror": Plan(mode="mirror", **BOTH),
+    "mirror": Plan(mode="mirror", **BOTH, syn_acks=1000),
     "mirror_established": Plan(
         mode="mirror", **BOTH, cut="unless-established", hold_ns=400 * MS, idle_ns=1500 * MS
     ),
-    "inline": Plan(**INLINE, **BOTH),
+    "inline": Plan(**INLINE, **BOTH, syn_acks=20_000),
     "inline_established": Plan(
         **INLINE, **BOTH, cut="unless-established", group=1234, flows=1000, held=500
     ),

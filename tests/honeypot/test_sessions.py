@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from darkflow.flow.batch import Frames
 from darkflow.honeypot.sessions import Session, Tracker
-from writers import ACK, FIN, PSH, RST, SECOND_NS, SYN, SYN_ACK, Flow, Tcp
+from writers import ACK, FIN, PSH, RST, SECOND_NS, SYN, SYN_ACK, Flow, Ip, Tcp, extension
 
 MAC, HOST = bytes.fromhex("020000000001"), bytes.fromhex("020000000002")
 MS = 1_000_000
@@ -168,6 +168,60 @@ def test_a_flow_stays_known_while_packets_come(line: Line) -> None:
         line.t_ns += 50 * SECOND_NS
         line.orig(ACK, 1, 501)
         assert line.tracker.expire(line.t_ns) == ([], [])
+
+
+@pytest.mark.parametrize("kinds", [(0,), (60,), (43, 60), (51,), (0, 51, 60)])
+def test_extension_headers_are_stepped_over(kinds: tuple[int, ...]) -> None:
+    flow = FLOWS[1]
+    tracker = Tracker(MAC, 60 * SECOND_NS)
+    tracker.begin(key(flow), 0)
+    header = Ip(extensions=tuple(extension(kind, 1) for kind in kinds))
+    packet = MAC + bytes(6) + b"\x86\xdd" + flow.syn(header=header)
+    tracker.observe(Frames.of([(1, 1, packet)]))
+    (session,) = tracker.open()
+    assert (session.orig_packets, session.orig_frame_bytes) == (1, len(packet))
+    for size in range(len(packet)):
+        tracker.observe(Frames.of([(1, 1, packet[:size])]))
+
+
+def test_it_is_forgotten_when_the_kernel_does_so() -> None:
+    """Exactly `idle` after the last packet: a client that comes again then is a new one."""
+    tracker, flow = Tracker(MAC, 60 * SECOND_NS), key(Flow())
+    tracker.begin(flow, 0)
+    tracker.observe(Frames.of([(50 * SECOND_NS, 1, MAC + bytes(6) + b"\x08\0" + Flow().syn())]))
+    assert tracker.expire(60 * SECOND_NS) == ([], [])
+    assert tracker.expire(110 * SECOND_NS - 1) == ([], [])
+    (session,), gone = tracker.expire(110 * SECOND_NS)
+    assert (session.orig_packets, gone, len(tracker), tracker.open_sessions) == (1, [flow], 0, 0)
+
+
+def test_what_is_cut_and_begun_again_is_looked_at_once() -> None:
+    """Entries of sessions that are gone do not pile up, nor end the next session early."""
+    tracker, flow = Tracker(MAC, 60 * SECOND_NS), key(Flow())
+    for second in range(50):
+        tracker.begin(flow, second * SECOND_NS)
+        assert tracker.open_sessions == 1
+        tracker.cut(flow, second * SECOND_NS + 1, "command")
+    tracker.begin(flow, 50 * SECOND_NS)
+    assert tracker.expire(109 * SECOND_NS) == ([], [])
+    assert len(tracker.expire(110 * SECOND_NS)[1]) == 1
+
+
+@pytest.mark.parametrize("by_s", [3600, -3600])
+def test_a_clock_that_is_set_ends_nothing(by_s: int) -> None:
+    tracker, flow = Tracker(MAC, 60 * SECOND_NS), key(Flow())
+    tracker.begin(flow, 10_000 * SECOND_NS)
+    tracker.shift(by_s * SECOND_NS)
+    assert tracker.expire((10_059 + by_s) * SECOND_NS) == ([], [])
+    assert len(tracker.expire((10_060 + by_s) * SECOND_NS)[1]) == 1
+
+
+def test_copies_for_a_sensor_are_all_of_clients() -> None:
+    tracker, flow = Tracker(b"", 60 * SECOND_NS), key(Flow())
+    tracker.begin(flow, 0)
+    tracker.observe(Frames.of([(1, 1, bytes(12) + b"\x08\0" + Flow().syn())]))
+    (session,) = tracker.open()
+    assert (session.orig_packets, session.resp_packets, tracker.unknown) == (1, 0, 0)
 
 
 def test_another_session_of_the_same_flow(line: Line) -> None:

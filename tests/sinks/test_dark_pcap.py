@@ -249,7 +249,7 @@ def test_a_path_that_cannot_be_written_is_said_at_once(tmp_path: Path) -> None:
 def test_frames_beyond_the_buffer_are_counted(tmp_path: Path) -> None:
     frames = [(i * MS, ethernet(Flow(orig_port=i).syn()) + bytes(1000)) for i in range(20)]
     capture = write(tmp_path / "capture", [*frames, (9 * SECOND_NS, b"")])
-    sink, kept, pipeline = extract([capture], tmp_path / "dark.pcap", limit_bytes=5500)
+    sink, kept, pipeline = extract([capture], tmp_path / "dark.pcap", limit_bytes=5600)
     assert pipeline.engine.counters["dark"] == 20
     assert (sink.files.written, kept.dropped) == (5, 15)
     assert [(row.t_ns, row.data) for row in read(tmp_path / "dark.pcap")] == frames[:5]

@@ -37,7 +37,7 @@ def test_every_metric_is_on_the_page_as_prometheus_wants_it(metric: Metric) -> N
     assert not name.endswith(("_ns", "_ms", "_us", "_kib", "_mib", "_count", "_sum", "_bucket"))
     assert name.endswith("_seconds") == (metric.unit == "ns")
     if metric.label:
-        assert {sample.labels["interface"]: sample.value for sample in family.samples} == {
+        assert {sample.labels[metric.label]: sample.value for sample in family.samples} == {
             'et"h\\0': 7, "eth1": 8,
         }  # fmt: skip
     elif metric.type != "histogram":

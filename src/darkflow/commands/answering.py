@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from typing import Any
 
 from darkflow.divert.dispatcher import Flow
@@ -19,6 +20,9 @@ NOBODY = 65534
 FIRST_WAIT_S, LONGEST_WAIT_S = 1.0, 60.0
 GRACE_S = 2.0
 CHUNK = 1 << 18
+CANNOT_START = 127
+# Of what it tells of itself, this is how it is; the others are counters.
+NOW = ("open", "tls_open")
 
 Heard = Callable[[Flow, dict[str, Any]], None]
 Say = Callable[..., None]
@@ -36,6 +40,8 @@ class Answering:
         self.restarts = 0
         self.unreadable = 0
         self.state: State | None = None
+        # Of responders that have ended: their counters.
+        self._before = dict.fromkeys(State._fields, 0)
         self._sockets = list(sockets)
         self._words = list(words)
         self._heard = heard
@@ -71,11 +77,29 @@ class Answering:
         told = "" if state is None else f", {state.open} open, {state.accepted} accepted"
         return f"running, process {process.pid}, {self.restarts} restarts{told}"
 
+    @property
+    def is_running(self) -> bool:
+        """Whether there is a process."""
+        process = self._process
+        return process is not None and process.poll() is None
+
+    @property
+    def totals(self) -> dict[str, int]:
+        """What it tells of itself; counters go on where the one before it has ended."""
+        state = self.state
+        now = {} if state is None else state._asdict()
+        return {name: count + now.get(name, 0) for name, count in self._before.items()}
+
     def _work(self) -> None:
         wait_s = FIRST_WAIT_S
         while not self._closing.is_set():
             began_s = time.monotonic()
-            status = self._run()
+            try:
+                status = self._run()
+            except Exception as error:  # whatever it is: who answers must go on
+                self._say("error", f"the responder cannot be kept: {error!r}")
+                status = self._give_up()
+            self._count_ended()
             if self._closing.is_set():
                 return
             if time.monotonic() - began_s > LONGEST_WAIT_S:
@@ -85,31 +109,41 @@ class Answering:
             self._closing.wait(wait_s)
             wait_s = min(2 * wait_s, LONGEST_WAIT_S)
 
+    def _give_up(self) -> int:
+        """End a process that nobody listens to: its exit status."""
+        process = self._process
+        if process is None:
+            return CANNOT_START
+        process.kill()
+        return process.wait()
+
+    def _count_ended(self) -> None:
+        state, self.state = self.state, None
+        for name, count in state._asdict().items() if state is not None else ():
+            self._before[name] += 0 if name in NOW else count
+
     def _run(self) -> int:
         """One life of the responder: its exit status."""
-        reports, theirs = os.pipe2(os.O_CLOEXEC)
-        errors, their_errors = os.pipe2(os.O_CLOEXEC)
         fds = [one.fileno() for one in self._sockets]
+        with ExitStack() as ours, ExitStack() as theirs:
+            (reports, told), (errors, said) = (_pipe(ours, theirs) for _ in range(2))
+            self._process = process = subprocess.Popen(
+                self._argv(fds, told), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                stderr=said, pass_fds=[*fds, told], start_new_session=True,
+            )  # fmt: skip
+            theirs.close()
+            if self._closing.is_set():  # since it was looked at last
+                process.terminate()
+            self._listen(reports, errors)
+        return process.wait()
+
+    def _argv(self, fds: list[int], report: int) -> list[str]:
         argv = [sys.executable, "-m", "darkflow.honeypot.responder"]
         if os.geteuid() == 0:
             argv = [sys.executable, "-m", "darkflow.honeypot.unprivileged", str(NOBODY)]
         for fd in fds:
             argv += ["--listen-fd", str(fd)]
-        argv += ["--report", str(theirs), *self._words]
-        try:
-            self._process = process = subprocess.Popen(
-                argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=their_errors,
-                pass_fds=[*fds, theirs], start_new_session=True,
-            )  # fmt: skip
-        finally:
-            os.close(theirs)
-            os.close(their_errors)
-        try:
-            self._listen(reports, errors)
-        finally:
-            os.close(reports)
-            os.close(errors)
-        return process.wait()
+        return [*argv, "--report", str(report), *self._words]
 
     def _listen(self, reports: int, errors: int) -> None:
         """Until the responder has closed both."""
@@ -146,3 +180,11 @@ class Answering:
             })  # fmt: skip
         else:
             self.state = said
+
+
+def _pipe(ours: ExitStack, theirs: ExitStack) -> tuple[int, int]:
+    """Both ends of a pipe, each closed with its stack."""
+    reads, writes = os.pipe2(os.O_CLOEXEC)
+    ours.callback(os.close, reads)
+    theirs.callback(os.close, writes)
+    return reads, writes

@@ -12,6 +12,7 @@ import os
 import socket
 import stat
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -19,6 +20,7 @@ LONGEST = 1 << 16
 LONGEST_ANSWER = 64 << 20
 PATIENCE_S = 10.0
 MOST_CLIENTS = 16
+REST_S = 0.1
 
 Handler = Callable[[dict[str, Any]], dict[str, Any]]
 
@@ -30,6 +32,7 @@ class Control:
         """Listen; OSError when another honeypot does there, or the path cannot be had."""
         self.path = path
         self._handlers = handlers
+        self._closing = False
         self._slots = threading.BoundedSemaphore(MOST_CLIENTS)
         os.makedirs(os.path.dirname(path) or ".", mode=0o755, exist_ok=True)  # noqa: PTH103, PTH120
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
@@ -46,6 +49,8 @@ class Control:
                 _connect(self.path).close()
                 raise OSError(0, "another honeypot is running there", self.path)
             os.unlink(self.path)  # noqa: PTH108
+        elif os.path.lexists(self.path):
+            raise OSError(0, "is there already, and is no socket", self.path)
         # It gets its name when it listens: nobody finds it before.
         fresh = f"{self.path}.{os.getpid()}"
         mask = os.umask(0o177)
@@ -70,7 +75,11 @@ class Control:
             try:
                 client, _ = self._socket.accept()
             except OSError:
-                return
+                if self._closing:
+                    return
+                # Nobody there any more, or no file number free: that passes.
+                time.sleep(REST_S)
+                continue
             if not self._slots.acquire(blocking=False):
                 client.close()
                 continue
@@ -97,9 +106,12 @@ class Control:
             return handler(request)
         except (ValueError, KeyError, TypeError) as error:
             return {"error": str(error)}
+        except Exception as error:  # who asks is told, whatever it is
+            return {"error": f"{type(error).__name__}: {error}"}
 
     def close(self) -> None:
         """Stop listening; the socket is gone."""
+        self._closing = True
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
         self._socket.close()

@@ -42,6 +42,9 @@ def doctor_command(options: argparse.Namespace, settings: dict[str, Any]) -> int
     except ValueError as error:
         complain(f"--seconds: {error}")
         return EXIT_USAGE
+    if bool(options.outside) != bool(options.inside) or (options.mirror and options.outside):
+        complain("give either --mirror IF, or --outside IF and --inside IF")
+        return EXIT_USAGE
     if seconds > MOST_SECONDS:
         complain(f"--seconds: at most {MOST_SECONDS}, not {seconds:g}")
         return EXIT_USAGE
@@ -68,7 +71,8 @@ def doctor_command(options: argparse.Namespace, settings: dict[str, Any]) -> int
 def _examined(
     options: argparse.Namespace, settings: dict[str, Any], seconds: float
 ) -> Iterator[Finding]:
-    interfaces = list(dict.fromkeys(options.interface or []))
+    of_honeypot = [name for name in (options.mirror, options.outside, options.inside) if name]
+    interfaces = list(dict.fromkeys([*(options.interface or []), *of_honeypot]))
     yield from kernel_findings()
     yield from permission_findings()
     for name in interfaces:
@@ -76,6 +80,10 @@ def _examined(
     if not interfaces:
         text = f"none is named; there are: {', '.join(names())}"
         yield Finding("interface", UNKNOWN, text, "darkflow doctor -i IF")
+    if of_honeypot:
+        from darkflow.commands.honeypot_checks import honeypot_findings
+
+        yield from honeypot_findings(of_honeypot, settings)
     yield from memory_findings(settings, len(interfaces), bool(options.store))
     yield from clock_findings()
     if options.store:

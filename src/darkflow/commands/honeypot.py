@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from darkflow.commands.analyze import EXIT_USAGE, complain
 from darkflow.commands.control import Control
 from darkflow.commands.cut_reader import CutReader
+from darkflow.commands.figures import Figures
 from darkflow.commands.joiner import Joiner
 from darkflow.commands.log import Log
 from darkflow.commands.place import RESPONDER, Place
@@ -116,19 +117,20 @@ class Honeypot:
         self.log = log
         self.cuts = {"kernel": 0, "engine": 0, "command": 0, "allow_list": 0}
         self.sessions = 0
-        self._began_s = time.monotonic()
+        self._trouble = ""
         self._sources: list[Live] = []
         stack.callback(self._close_sources)
         stack.callback(place.remove)
         place.make()
         self.wired = Wiring(options, settings, live=True, say=lambda line: log("warning", line))
+        self.wired.keep_larger = True
         self.dispatcher = Dispatcher(
             lambda orig, resp: self.wired.networks.direction_of(orig, resp) == "inbound",
             limits_of(settings),
             allowed_of(*_allowed(options)),
             own_addresses(),
         )
-        self._own_s = self._began_s
+        self._own_s = time.monotonic()
         self._socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
         stack.callback(self._socket.close)
         self._socket.bind((place.plan.hp0, 0))
@@ -138,7 +140,10 @@ class Honeypot:
         )
         self.plane.say = lambda line: log("warning", line)
         tracker = Tracker(
-            place.macs[:6], settings["idle"], settings["payload"], settings["payload_buffer"]
+            place.macs[:6] if place.answers else b"",
+            settings["idle"],
+            settings["payload"],
+            settings["payload_buffer"],
         )
         self.records = self.wired.records()
         self.tap = Tap(
@@ -147,7 +152,7 @@ class Honeypot:
         self.reader = CutReader(place.plan.group, self.kernel_cut)
         stack.callback(self.reader.close)
         self.traces = Traces(self.records.trace)
-        self._echoes: list[Echoes] = []
+        self.echoes: list[Echoes] = []
         names = place.watched
         open_sources(self._sources, names, watch_of(options, settings), settings, log)
         endpoint = endpoint_of(settings)
@@ -156,16 +161,18 @@ class Honeypot:
         )
         self.supervisor.also.append(self._look)
         self.supervisor.before_close.append(self._end_sessions)
+        figures = Figures(self)
+        self.supervisor.vitals.more = figures.metrics
         if endpoint is not None:
             endpoint.start(self.supervisor.vitals.metrics, self.supervisor.vitals.pulse.trouble)
-        requests = Requests(self, self.dispatcher, self.plane, self.tap)
+        requests = Requests(figures, self.dispatcher, self.plane, self.tap)
         control = Control(options.control, options.control_group, requests.handlers())
         stack.callback(control.close)
 
     def _extend(self, pipeline: Pipeline) -> None:
         """What the honeypot sends is taken out of what the engine sees; verdicts are acted on."""
         echoes = Echoes(len(self.place.watched) - 1, os.urandom(16))
-        self._echoes.append(echoes)
+        self.echoes.append(echoes)
         pipeline.stages.append(echoes.filter)
         pipeline.sinks.insert(0, self.plane)
 
@@ -223,6 +230,8 @@ class Honeypot:
         return self.place.service_of(flow) == RESPONDER
 
     def _write_session(self, session: Session, t0_ns: int, said: dict[str, Any] | None) -> None:
+        if not self.place.answers:
+            return  # a third party's sensor has none
         self.sessions += 1
         told = Told(self.place.service_of(session.flow), **(said or {}))
         self.records.session(session, t0_ns, told)
@@ -240,11 +249,35 @@ class Honeypot:
             self._own_s = time.monotonic()
             with suppress(OSError):
                 self.dispatcher.own = own_addresses()
-        lines: list[tuple[str, str]] = []
-        if self.tap.failed is not None:
-            lines.append(("error", f"sessions are not recorded any more: {self.tap.failed!r}"))
-            self.tap.failed = None
-        return lines
+        return self._mended() + self._failed()
+
+    def _mended(self) -> list[tuple[str, str]]:
+        """The kernel's table is there, or comes back; a line when that is news."""
+        try:
+            why = self.place.mend()
+        except OSError as error:
+            trouble = f"nothing is diverted: {reason_of(error)}"
+            before, self._trouble = self._trouble, trouble
+            return [] if trouble == before else [("error", trouble)]
+        before, self._trouble = self._trouble, ""
+        if why:
+            self.plane.divert_again()
+            return [("warning", f"{why}: it was loaded anew")]
+        return [("info", "flows are diverted again")] if before else []
+
+    def _failed(self) -> list[tuple[str, str]]:
+        """A thread has ended that must not: better a new start than a honeypot that does half."""
+        found = {
+            "what diverts flows": self.plane.failed,
+            "what watches sessions": self.tap.failed,
+            "what hears of cuts": self.reader.failed,
+        }
+        dead = {what: why for what, why in found.items() if why is not None}
+        self.supervisor.given_up = bool(dead)
+        return [
+            ("error", f"{what} has failed, so the honeypot ends: {why!r}")
+            for what, why in dead.items()
+        ]
 
     def _end_sessions(self) -> None:
         """The workers have ended: divert nothing more, and write what is open."""
@@ -254,47 +287,3 @@ class Honeypot:
         self.tap.close()
         self.joiner.tick(last=True)
         self.traces.tick(last=True)
-
-    def status(self) -> dict[str, Any]:
-        """What `darkflow status` shows."""
-        stats = self.supervisor.vitals.stats()
-        plane, dispatcher = self.plane, self.dispatcher
-        return {
-            "uptime_s": round(time.monotonic() - self._began_s, 1),
-            "mode": self.place.plan.mode,
-            "interfaces": ", ".join(self.place.watched),
-            "flows": {
-                "diverted_now": len(dispatcher.flows),
-                "sessions_open": len(self.tap.open()),
-                "diverted": dispatcher.diverted,
-                "sessions_ended": self.sessions,
-                "syns_replayed": plane.replayed,
-            },
-            "engine": {
-                name: stats[name]
-                for name in (
-                    "attempts",
-                    "answered",
-                    "refused",
-                    "dark",
-                    "late_answers",
-                    "queue_flows",
-                    "table_flows",
-                )
-            },
-            "cuts": dict(self.cuts),
-            "not_diverted": {name: count for name, count in dispatcher.refused.items() if count},
-            "kernel": self.place.kernel_stats(),
-            "echoes": sum(echoes.echoes for echoes in self._echoes),
-            "services": self.place.services_status(),
-            "losses": {
-                **{n: v for n, v in stats.items() if n.startswith("dropped_") and v is not None},
-                "dropped_divert": plane.dropped_divert,
-                "no_room": plane.no_room,
-                "replay_errors": plane.replay_errors,
-                "dropped_tap": self.tap.dropped,
-                "dropped_cuts": self.reader.lost,
-                "payloads_not_kept": self.tap.tracker.payloads_not_kept,
-                "echoes_forgotten": sum(echoes.forgotten for echoes in self._echoes),
-            },
-        }

@@ -46,6 +46,7 @@ DOCTOR_EXAMPLES = """\
 examples:
   sudo darkflow doctor -i eth1 --networks 192.0.2.0/24 --store /var/lib/darkflow/store
   sudo darkflow doctor --config /etc/darkflow/darkflow.toml --json
+  sudo darkflow doctor --outside eth0 --inside eth1 --networks 192.0.2.0/24
 
 exit status: 0 when nothing failed, 1 when something did, 2 for wrong usage.
 """
@@ -254,6 +255,12 @@ def _add_doctor(commands: argparse._SubParsersAction[Parser]) -> None:
         "--seconds", default="10", metavar="TIME",
         help="how long to listen at most; 0 does not (default: 10)",
     )  # fmt: skip
+    for name, what in (("mirror", "on a mirror"), ("outside", "inline"), ("inside", "inline")):
+        doctor.add_argument(
+            f"--{name}",
+            metavar="IF",
+            help=f"check what a honeypot needs {what}, with this interface",
+        )
     doctor.add_argument("--store", metavar="DIR", help="the folder that a store is to have")
     _add_settings(doctor, "doctor")
     doctor.add_argument("--json", action="store_true", help="one JSON document")

@@ -85,6 +85,7 @@ def add_honeypot_options(honeypot: argparse.ArgumentParser) -> None:
     )
     # Only a file can have them: [[honeypot.service]].
     honeypot.set_defaults(service=None, outgoing="no", timestamps="kernel")
+    honeypot.set_defaults(needs_start=("networks",))
     honeypot.add_argument(
         "--dry-run", action="store_true", help="print what would be set up, and do nothing"
     )

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import socket
 import sys
-from contextlib import ExitStack
+from collections import Counter
+from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING, Any
 
 from darkflow.commands.answering import Answering
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
 RESPONDER = "responder"
 # A service that takes longer to listen is not waited for.
 PATIENCE_S = 10.0
+# What the responder tells of itself, as metrics.
+RESPONDER_METRICS = ("open", "accepted", "refused", "tls_open", "tls_refused", "errors")
 
 
 def plan_of(options: argparse.Namespace, settings: dict[str, Any]) -> Plan:
@@ -55,6 +59,7 @@ def plan_of(options: argparse.Namespace, settings: dict[str, Any]) -> Plan:
         hold_ns=settings["hold"],
         idle_ns=settings["idle"],
         flows=settings["flows"],
+        syn_acks=settings["rate"],
         shield=not options.no_shield,
         cut={"cuts": "always"}.get(options.late_answer, options.late_answer),
     )
@@ -80,6 +85,11 @@ class Place:
         self.macs = bytes.fromhex((INNER_MAC + OUTER_MAC).replace(":", ""))
         self.nft = Nft()
         self.namespace = Namespace(self.net)
+        # How often the table was gone, and was loaded anew; what its counters had come to then.
+        self.reloads = 0
+        self._kernel: Counter[str] = Counter()
+        self._kernel_before: Counter[str] = Counter()
+        self._indexes: dict[str, int] = {}
         self._words = words_of(options)
         self._keeper: Keeper | None = None
         self._answering: Answering | None = None
@@ -110,11 +120,33 @@ class Place:
             rules = portrules.render(self.net, self.services)
             self.namespace.make(rules, portrules.settings(self.services))
             self._undo.callback(self.namespace.remove)
-        self.nft.apply(self.plan)
+        self._apply()
         self._undo.callback(self.nft.remove)
+
+    def _apply(self) -> None:
+        self.nft.apply(self.plan)
+        self._indexes = indexes_of(self.watched)
+
+    def mend(self) -> str:
+        """Load the table anew where it is gone, or stands on an interface that has come back.
+
+        What was amiss, or "" for nothing; OSError says why it cannot be mended now.
+        """
+        if not self.nft.exists():
+            why = "the table netdev darkflow was gone (nft flush ruleset?)"
+        elif indexes_of(self.watched) != self._indexes:
+            why = "an interface has gone and come back"
+        else:
+            return ""
+        self._apply()
+        self.reloads += 1
+        self._kernel_before += self._kernel
+        self._kernel = Counter()
+        return why
 
     def stop_diverting(self) -> None:
         """From now on every packet goes its own way."""
+        self.kernel_stats()
         self.nft.remove()
 
     def remove(self) -> None:
@@ -138,7 +170,9 @@ class Place:
             say("warning", "not every service listens yet: the first connections to it are reset")
 
     def service_of(self, flow: Flow) -> str:
-        """Who answers connections to this port."""
+        """Who answers connections to this port; a third party's sensor answers none."""
+        if not self.answers:
+            return ""
         return name_of(self.services, flow[3]) or RESPONDER
 
     def services_status(self) -> dict[str, str]:
@@ -148,6 +182,44 @@ class Place:
         told = {RESPONDER: answering.describe()} if answering is not None else {}
         return told | {one.name: one.describe() for one in states}
 
+    def services_metrics(self) -> dict[str, Any]:
+        """The services in numbers, by name of metric; it costs nothing to ask."""
+        answering, keeper = self._answering, self._keeper
+        if answering is None or keeper is None:
+            return {}
+        counts = {RESPONDER: (answering.is_running, answering.restarts), **keeper.counts()}
+        told = answering.totals
+        return {
+            "services_running": {name: int(runs) for name, (runs, _) in counts.items()},
+            "service_restarts": {name: restarts for name, (_, restarts) in counts.items()},
+            **{f"responder_{name}": told[name] for name in RESPONDER_METRICS},
+        }
+
+    @property
+    def reports_lost(self) -> int:
+        """Reports of the responder that nobody took, or that could not be read."""
+        answering = self._answering
+        return (
+            0 if answering is None else answering.unreadable + answering.totals["dropped_reports"]
+        )
+
     def kernel_stats(self) -> dict[str, int]:
-        """The data plane's own counters."""
-        return self.nft.stats()
+        """The data plane's own counters; what they were last while there is no table."""
+        with suppress(OSError):
+            self._kernel = Counter(self.nft.stats())
+        sets = {name: self._kernel[name] for name in ("flows4", "flows6") if name in self._kernel}
+        total = dict(self._kernel)
+        for name, count in self._kernel_before.items():
+            total[name] = total.get(name, 0) + count
+        return total | sets
+
+
+def indexes_of(names: list[str]) -> dict[str, int]:
+    """The interfaces' numbers, 0 for one that is not there."""
+    found = {}
+    for name in names:
+        try:
+            found[name] = socket.if_nametoindex(name)
+        except OSError:
+            found[name] = 0
+    return found

@@ -32,7 +32,8 @@ def reread(options: argparse.Namespace, settings: dict[str, Any]) -> Reread:
         return Reread(settings, (), ())
     new_options, new_settings = options.read_again()
     changed = {name for name, value in new_settings.items() if settings.get(name) != value}
-    live = tuple(sorted(changed.intersection(LIVE)))
+    # What a honeypot has built its network from cannot change while that stands.
+    live = tuple(sorted(changed.intersection(LIVE).difference(getattr(options, "needs_start", ()))))
     given = {
         name
         for name, value in vars(new_options).items()

@@ -70,6 +70,8 @@ class Supervisor:
         self.also: list[Callable[[], list[tuple[str, str]]]] = []
         # Called when the workers have ended, while the outputs still take what comes.
         self.before_close: list[Callable[[], None]] = []
+        # Something without which there is no use in going on has failed: it ends, with status 1.
+        self.given_up = False
         self.workers = [self._worker(source) for source in sources]
         if wired.store is not None:
             wired.store.say = lambda line: log("warning", line)
@@ -140,7 +142,7 @@ class Supervisor:
     def _supervise(self) -> None:
         self._state_s = time.monotonic() + self._every_s
         tick_s = min(TICK_S if self._view is None else VIEW_S, self.service.every_s)
-        while self._ended is None and all(worker.failed is None for worker in self.workers):
+        while self._ended is None and not self.given_up and self._workers_work():
             if self.wired.reader_gone:
                 break
             self._wake.wait(min(tick_s, self._every_s))
@@ -161,6 +163,9 @@ class Supervisor:
                 self._state_s += self._every_s
                 self._tell_state()
 
+    def _workers_work(self) -> bool:
+        return all(worker.failed is None for worker in self.workers)
+
     def _tell_state(self) -> None:
         if self._view is None:
             self._report("state")
@@ -175,7 +180,7 @@ class Supervisor:
         self.service.stopping()
         for worker in self.workers:
             worker.source.stop()
-        failed = False
+        failed = self.given_up
         until_s = time.monotonic() + PATIENCE_S
         for worker in self.workers:
             if not worker.join(max(0.0, until_s - time.monotonic())):

@@ -16,6 +16,8 @@ from darkflow.sources.interface import Interface, RingSize, Watch
 MOST_BYTES = 4096 + 256
 EXPIRE_NS = 1_000_000_000
 WAIT_MS = 200
+# The clock is set by leaps; less is what NTP does all the time.
+LEAP_NS = 1_000_000_000
 PATIENCE_S = 1.0
 
 
@@ -65,6 +67,11 @@ class Tap:
         with self._lock:
             return self.tracker.open()
 
+    @property
+    def open_sessions(self) -> int:
+        """How many they are."""
+        return self.tracker.open_sessions
+
     def close(self) -> None:
         """Stop reading; sessions that are open end here."""
         self._closing = True
@@ -74,7 +81,8 @@ class Tap:
             session = self.cut(flow, time.time_ns(), "stopped")
             if session is not None:
                 self._ended(session)
-        self._interface.close()
+        if not self._thread.is_alive():  # its ring must not go while it reads
+            self._interface.close()
 
     def _run(self) -> None:
         try:
@@ -87,6 +95,7 @@ class Tap:
         poll = select.poll()
         poll.register(self._interface.fileno(), select.POLLIN | select.POLLERR)
         expire_ns = 0
+        ahead_ns = time.time_ns() - time.monotonic_ns()
         while not self._closing:
             while self._interface.read(frames):
                 with self._lock:
@@ -98,6 +107,10 @@ class Tap:
             if time.monotonic_ns() >= expire_ns:
                 expire_ns = time.monotonic_ns() + EXPIRE_NS
                 self.dropped += self._interface.take_drops()
+                before_ns, ahead_ns = ahead_ns, time.time_ns() - time.monotonic_ns()
+                if abs(ahead_ns - before_ns) > LEAP_NS:
+                    with self._lock:
+                        self.tracker.shift(ahead_ns - before_ns)
                 self._expire()
             for _, happened in poll.poll(WAIT_MS):
                 if happened & select.POLLERR:

@@ -29,6 +29,8 @@ class Vitals:
         losses: Callable[[], dict[str, int]] = dict,
     ) -> None:
         self.pulse = Pulse(len(workers))
+        # What else is measured, by name of metric.
+        self.more: Callable[[], dict[str, Any]] = dict
         self._names = names
         self._workers = workers
         self._store = store
@@ -83,5 +85,5 @@ class Vitals:
             values["lag_ns"] = max(time.time_ns() - now_ns, 0)
         values["uptime_ns"] = round((time.monotonic() - self._began_s) * 1e9)
         values["workers"] = len(self._workers)
-        values |= self._losses()
+        values |= self._losses() | self.more()
         return values | (self._store.metrics() if self._store is not None else {})

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from darkflow.commands.detecting import Detecting
+    from darkflow.flow.batch import Events
     from darkflow.sinks.dark_pcap import PcapFiles
     from darkflow.sinks.direct import Box
     from darkflow.sinks.frame_pcap import FramePcap
@@ -29,6 +30,24 @@ if TYPE_CHECKING:
     from darkflow.units import WatchedRanges
 
 STDOUT = "-"
+
+
+class Forget:
+    """The last sink, when frames are kept only until the sinks before it have seen the verdict."""
+
+    name = "kept frames"
+
+    def __init__(self, kept: KeptFrames) -> None:
+        self._kept = kept
+
+    def write(self, events: Events) -> None:
+        """Let go what has got its verdict."""
+        del events
+        self._kept.take()
+
+    def close(self) -> None:
+        """Let go the rest."""
+        self._kept.take(last=True)
 
 
 def conflict(options: argparse.Namespace) -> str | None:
@@ -67,6 +86,8 @@ class Wiring:
         self._watch(settings["networks"])
         self.dark_pcap: PcapFiles | None = None
         self.store: Store | None = None
+        # The honeypot wants SYNs whole that are more than their headers.
+        self.keep_larger = False
         self._at_verdict = options.events_at == "verdict" or (options.events_at == "auto" and live)
         self._outputs: Outputs | None = None
         self._events: list[tuple[str, Box]] = []
@@ -165,6 +186,9 @@ class Wiring:
 
             kept = KeptFrames(settings["frame_buffer"])
             sinks.append(DarkPcap(kept, self.dark_pcap))
+        elif self.keep_larger:
+            kept = KeptFrames(settings["frame_buffer"], only_larger=True)
+            sinks.append(Forget(kept))
         sizes = (settings["queue_size"], settings["flow_table_size"])
         tells = self.detecting is not None
         engine = Engine(settings["hold"], settings["idle"], sizes, self.seed, kept, tells)

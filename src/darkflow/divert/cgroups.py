@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from pathlib import Path
 
 from darkflow.divert.services import Service
 
 CONTROLLERS = ("memory", "cpu", "pids")
+# A service manager says so of a cgroup that it leaves to its service (systemd: Delegate=).
+DELEGATED = ("trusted.delegate", "user.delegate")
+# Where Darkflow itself goes then: a cgroup with processes can have no limited ones below it.
+OWN = "itself"
 PERIOD_US = 100_000
 
 
@@ -16,8 +21,35 @@ def hierarchy() -> Path | None:
     for line in Path("/proc/self/mounts").read_text().splitlines():
         words = line.split()
         if words[2] == "cgroup2" and "rw" in words[3].split(","):
-            return Path(words[1])
+            mounted = Path(words[1])
+            # Another one may have been mounted over it.
+            if (mounted / "cgroup.procs").exists():
+                return mounted
     return None
+
+
+def delegated(mounted: Path) -> Path | None:
+    """The cgroup of this process, if its service manager has left it to us."""
+    for line in Path("/proc/self/cgroup").read_text().splitlines():
+        number, _, path = line.split(":", 2)
+        folder = mounted / path.lstrip("/")
+        if folder.name == OWN:  # where we have put ourselves before
+            folder = folder.parent
+        for name in DELEGATED if number == "0" else ():
+            with contextlib.suppress(OSError):
+                if os.getxattr(folder, name) == b"1":
+                    return folder
+    return None
+
+
+def make_room(folder: Path) -> None:
+    """Move all processes of a cgroup into one of their own below it."""
+    own = folder / OWN
+    own.mkdir(exist_ok=True)
+    for pid in (folder / "cgroup.procs").read_text().split():
+        # One may have ended meanwhile.
+        with contextlib.suppress(OSError):
+            (own / "cgroup.procs").write_text(pid)
 
 
 def limits(service: Service) -> dict[str, str]:
@@ -33,14 +65,18 @@ def limits(service: Service) -> dict[str, str]:
 
 
 class Cgroups:
-    """The cgroups of one honeypot's services, in one of their own below the root.
+    """The cgroups of one honeypot's services, in one of their own.
 
-    They are no part of the cgroup that Darkflow itself is in: a cgroup with processes can have no
-    limited ones below it.
+    It is below the root, or, where that is left to us, below the cgroup that we are in. They are no
+    part of the one that Darkflow itself is in: a cgroup with processes can have no limited ones
+    below it.
     """
 
     def __init__(self, name: str, root: Path | None = None) -> None:
-        root = root or hierarchy()
+        self._crowded: Path | None = None
+        if root is None and (mounted := hierarchy()) is not None:
+            self._crowded = delegated(mounted)
+            root = self._crowded or mounted
         self._folder = None if root is None else root / f"darkflow-{name}"
 
     def add(self, service: Service) -> tuple[str, frozenset[str]]:
@@ -49,6 +85,8 @@ class Cgroups:
             return "", frozenset()
         own = self._folder / service.name
         try:
+            if self._crowded is not None:
+                make_room(self._crowded)
             self._folder.mkdir(exist_ok=True)
             self._enable(self._folder.parent)
             self._enable(self._folder)

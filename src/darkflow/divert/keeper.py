@@ -79,6 +79,10 @@ class Keeper:
         """How they are now."""
         return [program.state() for program in self._programs]
 
+    def counts(self) -> dict[str, tuple[bool, int]]:
+        """By name: whether it runs, and how often it was started again."""
+        return {one.service.name: (one.is_running, one.restarts) for one in self._programs}
+
     def _wake(self) -> None:
         with contextlib.suppress(BlockingIOError):
             os.write(self._wake_write, b"\0")

@@ -29,7 +29,7 @@ BUFFER_BYTES = 1 << 22
 # linux/netfilter/nf_tables.h
 NFPROTO_NETDEV = 5
 _NF_TABLES = 10 << 8
-GET_SET, GET_OBJECT = _NF_TABLES | 10, _NF_TABLES | 19
+GET_TABLE, GET_SET, GET_OBJECT = (_NF_TABLES | n for n in (1, 10, 19))
 NEW_ELEMENT, GET_ELEMENT, DELETE_ELEMENT = (_NF_TABLES | n for n in (12, 13, 14))
 BEGIN, END = 16, 17
 SET_TABLE, SET_NAME, SET_COUNT = 1, 2, 20
@@ -248,6 +248,14 @@ class Nft:
                 if (count := attributes(body).get(SET_COUNT)) is not None:
                     found[f"{FLOWS}{digit}"] = int.from_bytes(count, "big")
         return found
+
+    def exists(self) -> bool:
+        """Whether the table is there: whoever flushes all rules takes it away, too."""
+        try:
+            self._ask(GET_TABLE, 0, attribute(SET_TABLE, TABLE.encode() + b"\0"))
+        except FileNotFoundError:
+            return False
+        return True
 
     def _ask(self, kind: int, flags: int, body: bytes) -> list[bytes]:
         """The bodies of what comes back, without nfnetlink's header."""

@@ -48,6 +48,8 @@ class Plan:
     group: int = 7
     # Inline: no ICMP unreachable about a held or diverted flow goes out.
     shield: bool = True
+    # SYN+ACKs that the honeypot may send in a second, twice as many at once; 0: no limit.
+    syn_acks: int = 0
     # What a late answer does to a flow whose client has already talked to the honeypot.
     cut: str = "always"
 
@@ -79,6 +81,8 @@ class Plan:
         for what, size in (("flows", self.flows), ("held", self.held)):
             if not 1 <= size <= MOST_FLOWS:
                 raise ValueError(f"{what}: {size} is not between 1 and {MOST_FLOWS}")
+        if not 0 <= self.syn_acks <= MOST_FLOWS:
+            raise ValueError(f"syn_acks: {self.syn_acks} is not between 0 and {MOST_FLOWS}")
         if not 0 <= self.group <= 0xFFFF:
             raise ValueError(f"group: {self.group} is no NFLOG group, 0 to 65535")
 
@@ -86,6 +90,11 @@ class Plan:
     def shielded(self) -> bool:
         """Whether ICMP errors are held back: only who stands in their way can do that."""
         return self.shield and self.mode == "inline"
+
+    @property
+    def limits_answers(self) -> bool:
+        """Whether the kernel counts SYN+ACKs: a third party's sensor sends none."""
+        return self.syn_acks > 0 and self.mode != "sensor"
 
     @property
     def established_wins(self) -> bool:

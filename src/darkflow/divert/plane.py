@@ -11,6 +11,7 @@ import heapq
 import random
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Protocol
 
@@ -71,6 +72,8 @@ class Plane:
         self.dropped_divert = 0
         self.no_room = 0
         self.trouble = ""
+        # What has ended the thread.
+        self.failed: BaseException | None = None
         # A line when the kernel begins to refuse, and one when it takes flows again.
         self.say: Callable[[str], None] = lambda _: None
         self._table = table
@@ -82,9 +85,10 @@ class Plane:
         self._number = 0
         self._due: list[tuple[int, int, Flow, bytes]] = []
         self._cuts: dict[Flow, tuple[int, str]] = {}
+        self._again: deque[Flow] = deque()
         self._closing = False
         self._changed = threading.Condition()
-        self._thread = threading.Thread(target=self._work, name="darkflow divert", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="darkflow divert", daemon=True)
 
     def start(self) -> None:
         """Begin to talk to the kernel."""
@@ -97,13 +101,13 @@ class Plane:
             return
         now_ns = time.monotonic_ns()
         with self._changed:
-            for late, t_ns, t0_ns, flow, head, tcp_bytes in verdicts:
+            for late, t_ns, t0_ns, flow, head, tcp_bytes, whole in verdicts:
                 if late:
                     self._cut(flow, t_ns, "late_answer")
                 elif self._may(flow, t_ns, t0_ns, head[-tcp_bytes:]):
                     self._number += 1
                     due_ns = now_ns + self._random.randrange(self._jitter_ns + 1)
-                    frame = frame_of(head, tcp_bytes, self._macs)
+                    frame = frame_of(head, tcp_bytes, self._macs, whole)
                     heapq.heappush(self._due, (due_ns, self._number, flow, frame))
             self._changed.notify()
 
@@ -134,6 +138,12 @@ class Plane:
         with self._changed:
             return self.dispatcher.end(flow)
 
+    def divert_again(self) -> None:
+        """The kernel's table is a new one: what is diverted goes there once more."""
+        with self._changed:
+            self._again = deque(self.dispatcher.flows)
+            self._changed.notify()
+
     def close(self) -> None:
         """Stop; what is queued is not diverted any more."""
         with self._changed:
@@ -142,19 +152,29 @@ class Plane:
         if self._thread.is_alive():
             self._thread.join(PATIENCE_S)
 
+    def _run(self) -> None:
+        try:
+            self._work()
+        except BaseException as error:  # nothing may end unseen
+            self.failed = error
+
     def _work(self) -> None:
         while True:
             with self._changed:
-                while not self._closing and not self._cuts and not self._ready():
+                while not (self._closing or self._cuts or self._again or self._ready()):
                     self._changed.wait(self._rest_s())
                 if self._closing:
                     return
                 cuts, self._cuts = self._cuts, {}
+                again = [self._again.popleft() for _ in range(min(BATCH, len(self._again)))]
+                again = [flow for flow in again if flow in self.dispatcher.flows]
                 # What was cut before it was diverted never is.
                 known = self.dispatcher.flows
                 batch = [one for one in self._take() if one[2] in known and one[2] not in cuts]
             if cuts:
                 self._delete(cuts)
+            if again:
+                self._register(again)
             if batch:
                 self._divert(batch)
 
@@ -191,12 +211,13 @@ class Plane:
             if diverted is not None:
                 self._watcher.ended(diverted, *cuts[diverted.flow])
 
-    def _divert(self, batch: list[tuple[int, int, Flow, bytes]]) -> None:
+    def _register(self, flows: list[Flow]) -> set[Flow]:
+        """Put flows into the kernel's set; those that are not there, and are not diverted then."""
         try:
-            left_out = set(self._table.add([flow for _, _, flow, _ in batch]))
+            left_out = set(self._table.add(flows))
         except OSError as error:
             self._failed(error)
-            left_out = {flow for _, _, flow, _ in batch}
+            left_out = set(flows)
         else:
             self._works()
         if left_out:
@@ -204,6 +225,10 @@ class Plane:
             with self._changed:
                 for flow in left_out:
                     self.dispatcher.end(flow)
+        return left_out
+
+    def _divert(self, batch: list[tuple[int, int, Flow, bytes]]) -> None:
+        left_out = self._register([flow for _, _, flow, _ in batch])
         t_ns = time.time_ns()
         for _, _, flow, frame in batch:
             diverted = self.dispatcher.flows.get(flow)

@@ -118,6 +118,16 @@ class Program:
         """Whether nothing of it runs."""
         return self._process is None and self._pipe < 0
 
+    @property
+    def is_running(self) -> bool:
+        """Whether there is a process; from any thread."""
+        return self._process is not None
+
+    @property
+    def restarts(self) -> int:
+        """How often it was started again."""
+        return self._restarts
+
     def state(self) -> ServiceState:
         """How it is now; from any thread."""
         process = self._process

@@ -17,6 +17,7 @@ COUNTERS = {
     "diverted": "packets of clients that went to the honeypot",
     "copied": "packets that went to the honeypot or sensor as copies",
     "answered": "packets of the honeypot that went to clients",
+    "limited": "SYN+ACKs of the honeypot beyond what may be sent in a second",
     "dropped": "packets from the honeypot that belong to no diverted flow",
     "cut_syn_ack": "flows cut by a late SYN+ACK",
     "cut_rst": "flows cut by a late RST",
@@ -103,7 +104,7 @@ _FAMILIES = (
 
 def render(plan: Plan) -> str:
     """The whole ruleset, which replaces one that is there already, for `nft -f`."""
-    parts = [*_sets(plan), _counters(), _outside(plan), *_inside(plan)]
+    parts = [*_sets(plan), _counters(), *_limit(plan), _outside(plan), *_inside(plan)]
     for family in _FAMILIES:
         parts += [*_trace(plan, family), *_watch(plan, family), *_syn(plan, family)]
         parts += [_answer(plan, family), _divert(plan, family)]
@@ -178,6 +179,15 @@ def _sets(plan: Plan) -> list[str]:
 
 def _counters() -> str:
     return "".join(f"\tcounter {name} {{ }}\n" for name in COUNTERS)
+
+
+def _limit(plan: Plan) -> list[str]:
+    """One for both families. A forged SYN gets its SYN+ACK twice, and more for being sent again."""
+    if not plan.limits_answers:
+        return []
+    # As the dispatcher's buckets: two seconds' worth at once.
+    rate = f"rate over {plan.syn_acks}/second burst {2 * plan.syn_acks} packets"
+    return [_block("limit syn_acks", rate)]
 
 
 def _outside(plan: Plan) -> str:
@@ -329,6 +339,8 @@ def _from_honeypot(plan: Plan, family: _Family) -> list[str]:
     digit, back = family.digit, family.back
     served = f"{back} @{SERVED}{digit} update @{SERVED}{digit} {{ {back} }}"
     mirrored = plan.mode == "mirror"
+    answer = "tcp flags & (syn | ack) == syn | ack"
+    limit = f'{answer} limit name "syn_acks" counter name "limited" drop'
     parts = [
         _block(
             f"chain honeypot{digit}",
@@ -345,6 +357,7 @@ def _from_honeypot(plan: Plan, family: _Family) -> list[str]:
             f"chain reply{digit}",
             f"update @{FLOWS}{digit} {{ {back} }}",
             f"{back} @{CUT}{digit} goto silence{digit}",
+            limit if plan.limits_answers else "",
             served if plan.established_wins else "",
             f"tcp flags & (syn | rst) != 0 jump echo{digit}" if mirrored else "",
             'counter name "answered" accept',

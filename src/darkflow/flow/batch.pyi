@@ -36,7 +36,12 @@ class Events:
     def __len__(self) -> int: ...
     def to_list(self) -> list[dict[str, Any]]:
         """The rows as dicts, for tests and debugging."""
-    def verdicts(self) -> list[tuple[bool, int, int, tuple[bytes, int, bytes, int], bytes, int]]:
-        """Verdicts "dark" and late answers: (is late, t_ns, t0_ns, flow, head, TCP's bytes)."""
+    def verdicts(
+        self,
+    ) -> list[tuple[bool, int, int, tuple[bytes, int, bytes, int], bytes, int, bytes]]:
+        """Verdicts "dark" and late answers: (is late, t_ns, t0_ns, flow, head, TCP's bytes, whole).
+
+        whole: of a SYN that was more than its headers, if kept, all from the IP header on, or b"".
+        """
     def last_dark(self, limit: int) -> list[dict[str, Any]]:
         """The latest verdicts "dark", at most `limit`, as dicts; the latest is the last."""

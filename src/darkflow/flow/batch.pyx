@@ -6,7 +6,8 @@ from libc.stdlib cimport calloc, free, malloc, realloc
 from libc.string cimport memcpy, memset
 from darkflow.flow.layout cimport (
     EVENT_DARK, EVENT_END, EVENT_LATE, EVENT_REACHED, EVENT_UNDECIDED, EVENT_UNSOLICITED,
-    KIND_ANSWER, MAX_FRAMES, NO_TIME, attempt_t, be16, be32, event_t, frame_t, key_of, row_t, tcp_at,
+    KIND_ANSWER, MAX_FRAMES, NO_TIME, attempt_t, be16, be32, event_t, frame_t, kept_t, key_of, row_t,
+    tcp_at,
 )
 
 KINDS = {1: "syn", 2: "syn_ack", 3: "rst", 4: "icmp"}
@@ -137,11 +138,13 @@ cdef class Events:
         return [_event(&self.events[i]) for i in range(self.count)]
 
     def verdicts(self):
-        """Verdicts "dark" and late answers: (is late, t_ns, t0_ns, flow, head, TCP's bytes).
+        """Verdicts "dark" and late answers: (is late, t_ns, t0_ns, flow, head, TCP's bytes, whole).
 
         flow: (orig_addr, orig_port, resp_addr, resp_port), addresses packed. head: the fixed IP
-        header of the first SYN and its TCP header, as captured.
+        header of the first SYN and its TCP header, as captured. whole: of a SYN that was more than
+        that, if its frame is kept, all from the IP header on; ask before the frames are taken.
         """
+        cdef const kept_t *kept
         cdef size_t i
         cdef const attempt_t *a
         cdef const uint8_t *key
@@ -157,9 +160,16 @@ cdef class Events:
                 bytes(key[:size]), be16(key + 2 * size),
                 bytes(key[size:2 * size]), be16(key + 2 * size + 2),
             )
+            whole = b""
+            if self.events[i].kind == EVENT_DARK and a.kept != NULL and is_larger(a):
+                kept = a.kept
+                while kept.same != NULL:
+                    kept = kept.same
+                if kept.t_ns == a.t0_ns and 0 < kept.ip_at < kept.caplen:
+                    whole = bytes((<const uint8_t *>kept.data)[kept.ip_at:kept.caplen])
             found.append((
                 self.events[i].kind == EVENT_LATE, self.events[i].t_ns, a.t0_ns, flow,
-                bytes(a.head[:tcp_at(a.family) + a.tcp_len]), a.tcp_len,
+                bytes(a.head[:tcp_at(a.family) + a.tcp_len]), a.tcp_len, whole,
             ))
         return found
 
@@ -172,6 +182,13 @@ cdef class Events:
             if self.events[i].kind == EVENT_DARK:
                 found.append(_event(&self.events[i]))
         return found[::-1]
+
+
+cdef bint is_larger(const attempt_t *a) noexcept nogil:
+    """Whether its first SYN was more than the two headers in `head` (as of a row: kept.pxd)."""
+    if a.payload_bytes:
+        return True
+    return a.head[0] & 15 != 5 if a.family == 4 else a.head[6] != 6
 
 
 cdef dict _ends(const uint8_t *head, uint8_t family):

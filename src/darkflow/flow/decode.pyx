@@ -7,7 +7,7 @@ else is counted. The outermost TCP header behind VLAN tags counts, unless tunnel
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 from darkflow.flow.batch cimport Frames, Packets
-from darkflow.flow.kept cimport KeptFrames
+from darkflow.flow.kept cimport KeptFrames, is_larger
 from darkflow.flow.layers cimport (
     ETHERTYPE_IPV4, ETHERTYPE_IPV6, FOUND, LOST_FRAGMENT, LOST_LINK_TYPE, LOST_MALFORMED,
     LOST_NO_TIME, LOST_NOT_IP, LOST_NOT_TCP, LOST_SHORT, PROTO_ICMP, PROTO_ICMPV6, PROTO_TCP,
@@ -152,6 +152,7 @@ cdef inline int decode_one(
     copy_headers(d, &place, header, row)
     if row.kind == KIND_SYN:
         row.payload_bytes = payload_of(d, &place)
+        row.ip_at = <uint16_t>place.ip if place.ip <= 0xFFFF else 0
     return 1
 
 
@@ -228,9 +229,10 @@ cdef class Decoder:
                 row.digits = f.digits
                 row.kept = NULL
                 if self.kept is not None and row.kind == KIND_SYN:
-                    row.kept = self.kept.copy(
-                        f, frames.told_ns[i] if f.timed == CLAMPED else f.t_ns
-                    )
+                    if not self.kept.only_larger or is_larger(row):
+                        row.kept = self.kept.copy(
+                            f, row, frames.told_ns[i] if f.timed == CLAMPED else f.t_ns
+                        )
                 count += 1
         self.out.count = count
         return 0

@@ -58,8 +58,7 @@ cdef class Engine(Tally):
 
     hold_ns: T. idle_ns: how long a dark flow is kept after its last packet. queue_size and
     table_size: slots in the delay queue and the flow table. seed: 16 bytes, the hash's key; events
-    do not depend on it. kept: where whole SYN frames await the verdict, if they are kept. tells:
-    also of who was reached, and of answers to nothing.
+    do not depend on it. kept: for whole SYN frames. tells: of who was reached, of lone answers.
     """
 
     def __cinit__(self):
@@ -221,9 +220,10 @@ cdef class Engine(Tally):
         cdef int64_t verdict_ns = a.t0_ns + self.hold_ns
         a.state = STATE_DARK
         judge(a.kept, KEPT_DARK)
-        a.kept = NULL
         self.counts.dark += 1
+        # The event has the frames until somebody takes them: see kept.pyx.
         self._emit(a, EVENT_DARK, verdict_ns, 0)
+        a.kept = NULL
         append(&self.table, &self.table.dark, number)
         if self.table.dark.count > self.table_size:
             self.counts.dropped_table += 1

@@ -8,20 +8,23 @@ or is answered, and what is marked leaves the list from its old end.
 from libc.stdint cimport int64_t, uint8_t, uint32_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy
-from darkflow.flow.layout cimport KEPT_DARK, KEPT_NOT, KEPT_PENDING, frame_t, kept_t
+from darkflow.flow.layout cimport KEPT_DARK, KEPT_NOT, KEPT_PENDING, frame_t, kept_t, row_t
 
 
 cdef class KeptFrames:
     """A list of SYN frames that await their verdict, at most `limit_bytes` large."""
 
-    def __init__(self, limit_bytes):
+    def __init__(self, limit_bytes, only_larger=False):
         self.limit_bytes = limit_bytes
+        self.only_larger = only_larger
 
     def __dealloc__(self):
         while self.head != NULL:
             self._free_head()
 
-    cdef kept_t *copy(self, const frame_t *frame, int64_t t_ns) noexcept nogil:
+    cdef kept_t *copy(
+        self, const frame_t *frame, const row_t *row, int64_t t_ns
+    ) noexcept nogil:
         """A copy outside the list, with its own time; NULL, and counted, beyond the limit."""
         cdef size_t size = sizeof(kept_t) + frame.caplen
         cdef kept_t *kept = NULL
@@ -37,6 +40,7 @@ cdef class KeptFrames:
         kept.caplen = frame.caplen
         kept.origlen = frame.origlen
         kept.link = frame.link
+        kept.ip_at = row.ip_at
         kept.digits = frame.digits
         kept.verdict = KEPT_PENDING
         memcpy(kept.data, frame.data, frame.caplen)

@@ -71,6 +71,7 @@ ctypedef struct kept_t:             # a copy of a SYN's frame, in a list by time
     uint32_t caplen
     uint32_t origlen
     uint32_t link
+    uint16_t ip_at                  # where the IP header that counts begins; 0: not told
     uint8_t digits
     uint8_t verdict
     uint8_t data[1]
@@ -87,7 +88,7 @@ ctypedef struct row_t:              # one decoded packet, 128 bytes
     uint8_t digits
     uint8_t icmp_type
     uint8_t icmp_code
-    uint8_t spare[2]
+    uint16_t ip_at                  # of a SYN: where its IP header begins in the frame; 0: far off
     # The fixed IP header and, right behind it, the TCP header: IPv4 options and IPv6 extension
     # headers are left out, so that addresses and ports stand together at a constant place.
     uint8_t head[HEAD_BYTES]

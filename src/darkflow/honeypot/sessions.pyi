@@ -26,6 +26,7 @@ class Tracker:
     """The sessions of diverted flows."""
 
     held_bytes: int
+    open_sessions: int
     packets: int
     unknown: int
     payloads_not_kept: int
@@ -41,5 +42,7 @@ class Tracker:
         """Frames in the order of time; sessions that ended with them."""
     def expire(self, now_ns: int) -> tuple[list[Session], list[Flow]]:
         """At network time `now_ns`: (sessions that ended idle, flows that are known no longer)."""
+    def shift(self, by_ns: int) -> None:
+        """The clock was set: what is idle has been so for as long as before."""
     def open(self) -> list[Session]:
         """The sessions that are open now."""

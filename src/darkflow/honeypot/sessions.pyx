@@ -6,7 +6,7 @@ a RST, with a FIN from both sides, with the cut, or when it has been idle; a new
 after that begins another session.
 """
 
-from collections import deque
+from heapq import heappop, heappush
 
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcmp, memcpy
@@ -39,6 +39,8 @@ cdef class Session:
     cdef readonly uint64_t payload_total
     cdef readonly bytes payload
     cdef readonly str end
+    # When it is looked at next: of what waits for that, only this entry counts.
+    cdef int64_t due_ns
     cdef uint32_t isn
     cdef uint32_t resp_isn
     cdef uint32_t next_seq
@@ -71,7 +73,25 @@ ctypedef struct seen_t:             # one TCP packet of a frame
     bint from_orig
 
 
-cdef bint parse(const frame_t *f, const uint8_t *honeypot_mac, seen_t *seen) noexcept nogil:
+cdef uint32_t behind_extensions(const uint8_t *d, uint32_t n) noexcept nogil:
+    """Where TCP begins behind IPv6 at 14; 0 where it does not, or in a fragment (RFC 8200)."""
+    cdef uint8_t kind = d[20]
+    cdef uint8_t following
+    cdef uint32_t at = 14 + 40
+    # Each is at least 8 bytes long, so the captured length bounds this loop.
+    while kind == 0 or kind == 43 or kind == 60 or kind == 135 or kind == 51:
+        if n < at + 8:
+            return 0
+        following = d[at]
+        # The authentication header counts in units of 4 bytes (RFC 4302).
+        at += (d[at + 1] + 2) * 4 if kind == 51 else (d[at + 1] + 1) * 8
+        kind = following
+    return at if kind == TCP else 0
+
+
+cdef bint parse(
+    const frame_t *f, const uint8_t *honeypot_mac, int mac_bytes, seen_t *seen
+) noexcept nogil:
     """Whether the frame is TCP over IPv4 or IPv6 without fragments; every length is checked."""
     cdef const uint8_t *d = f.data
     cdef uint32_t n = f.caplen
@@ -83,7 +103,7 @@ cdef bint parse(const frame_t *f, const uint8_t *honeypot_mac, seen_t *seen) noe
     cdef int size
     if n < 14 + 20:
         return False
-    seen.from_orig = memcmp(d, honeypot_mac, 6) == 0
+    seen.from_orig = memcmp(d, honeypot_mac, mac_bytes) == 0
     if be16(d + 12) == 0x0800:
         if d[14] >> 4 != 4 or d[23] != TCP or be16(d + 20) & 0x3FFF:
             return False
@@ -92,9 +112,11 @@ cdef bint parse(const frame_t *f, const uint8_t *honeypot_mac, seen_t *seen) noe
         ends = d + 26
         size = 4
     elif be16(d + 12) == 0x86DD:
-        if n < 14 + 40 or d[20] != TCP:
+        if n < 14 + 40:
             return False
-        at += 40
+        at = behind_extensions(d, n)
+        if at == 0:
+            return False
         total = be16(d + 18) + 54
         ends = d + 22
         size = 16
@@ -129,30 +151,34 @@ cdef bint parse(const frame_t *f, const uint8_t *honeypot_mac, seen_t *seen) noe
 cdef class Tracker:
     """The sessions of diverted flows.
 
-    honeypot_mac: 6 bytes, where frames towards the honeypot go. first_bytes: of what a client says
+    honeypot_mac: 6 bytes, where frames towards the honeypot go; none: all frames are of clients, as
+    copies for a sensor are. first_bytes: of what a client says
     first, so much is kept of each session, and `kept_bytes` of all that are open together.
     """
 
     cdef dict sessions
-    cdef object due                 # (when to look, key), by time
+    cdef list due                   # a heap of (when to look, key)
     cdef int64_t idle_ns
     cdef uint32_t first_bytes
     cdef uint64_t kept_bytes
     cdef readonly uint64_t held_bytes
+    cdef readonly uint64_t open_sessions
     cdef readonly uint64_t packets
     cdef readonly uint64_t unknown
     cdef readonly uint64_t payloads_not_kept
     cdef uint8_t mac[6]
+    cdef int mac_bytes
 
     def __init__(self, honeypot_mac, idle_ns, first_bytes=4096, kept_bytes=256 << 20):
-        if len(honeypot_mac) != 6 or idle_ns <= 0:
-            raise ValueError("a MAC of 6 bytes, and an idle time longer than 0")
-        memcpy(self.mac, <const uint8_t *>honeypot_mac, 6)
+        if len(honeypot_mac) not in (0, 6) or idle_ns <= 0:
+            raise ValueError("a MAC of 6 bytes or none, and an idle time longer than 0")
+        self.mac_bytes = len(honeypot_mac)
+        memcpy(self.mac, <const uint8_t *>honeypot_mac, self.mac_bytes)
         self.idle_ns = idle_ns
         self.first_bytes = first_bytes
         self.kept_bytes = kept_bytes
         self.sessions = {}
-        self.due = deque()
+        self.due = []
 
     def __len__(self):
         return len(self.sessions)
@@ -163,8 +189,11 @@ cdef class Tracker:
         cdef Session session = self.sessions.get(key)
         if session is not None and not session.end:
             return
-        self.sessions[key] = Session(flow, t_ns)
-        self.due.append((t_ns + self.idle_ns, key))
+        session = Session(flow, t_ns)
+        session.due_ns = t_ns + self.idle_ns
+        self.sessions[key] = session
+        self.open_sessions += 1
+        heappush(self.due, (session.due_ns, key))
 
     def cut(self, tuple flow, int64_t t_ns, str why, int64_t answered_ns=0):
         """The flow is diverted no longer: its session, if one was open, has ended.
@@ -175,6 +204,7 @@ cdef class Tracker:
         if session is None or session.end:
             return None
         self._release(session)
+        self.open_sessions -= 1
         session.answered_ns = answered_ns
         session.end = why
         session.ended_ns = t_ns
@@ -185,9 +215,10 @@ cdef class Tracker:
         cdef uint32_t i
         cdef seen_t seen
         cdef Session session
+        cdef int64_t due_ns
         cdef list ended = []
         for i in range(frames.count):
-            if not parse(&frames.frames[i], self.mac, &seen):
+            if not parse(&frames.frames[i], self.mac, self.mac_bytes, &seen):
                 continue
             self.packets += 1
             session = self.sessions.get((<const uint8_t *>seen.key)[:seen.key_bytes])
@@ -198,10 +229,14 @@ cdef class Tracker:
                 if seen.flags & (SYN | ACK | RST) != SYN or not seen.from_orig:
                     session.last_ns = frames.frames[i].t_ns
                     continue
+                due_ns = session.due_ns
                 session = Session(session.flow, frames.frames[i].t_ns)
+                session.due_ns = due_ns
+                self.open_sessions += 1
                 self.sessions[(<const uint8_t *>seen.key)[:seen.key_bytes]] = session
             if self._packet(session, &seen, frames.frames[i].t_ns):
                 self._release(session)
+                self.open_sessions -= 1
                 ended.append(session)
         return ended
 
@@ -270,24 +305,36 @@ cdef class Tracker:
     def expire(self, int64_t now_ns):
         """At network time `now_ns`: (sessions that ended idle, flows that are known no longer)."""
         cdef Session session
+        cdef int64_t due_ns
         cdef list ended = []
         cdef list gone = []
         while self.due and self.due[0][0] <= now_ns:
-            _, key = self.due.popleft()
+            due_ns, key = heappop(self.due)
             session = self.sessions.get(key)
-            if session is None:
+            if session is None or session.due_ns != due_ns:
                 continue
             if session.last_ns + self.idle_ns > now_ns:
-                self.due.append((now_ns + self.idle_ns, key))
+                # At that very time, as the kernel does: what it has let go may come again.
+                session.due_ns = session.last_ns + self.idle_ns
+                heappush(self.due, (session.due_ns, key))
                 continue
             del self.sessions[key]
             gone.append(session.flow)
             if not session.end:
                 self._release(session)
+                self.open_sessions -= 1
                 session.end = "idle"
                 session.ended_ns = now_ns
                 ended.append(session)
         return ended, gone
+
+    def shift(self, int64_t by_ns):
+        """The clock was set: what is idle has been so for as long as before."""
+        cdef Session session
+        for session in self.sessions.values():
+            session.last_ns += by_ns
+            session.due_ns += by_ns
+        self.due = [(due_ns + by_ns, key) for due_ns, key in self.due]
 
     def open(self):
         """The sessions that are open now."""

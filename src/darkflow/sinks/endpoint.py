@@ -26,7 +26,7 @@ PAGE_S = 0.5
 # After each round: some hundred requests a second are answered, and no CPU is burnt on more.
 REST_S = 0.02
 PLAIN = "text/plain; charset=utf-8"
-INDEX = "darkflow sensor: /metrics for Prometheus, /healthz for who watches the watchman\n"
+INDEX = "darkflow: /metrics for Prometheus, /healthz for who watches the watchman\n"
 REASONS = {200: "OK", 400: "Bad Request", 404: "Not Found", 405: "Method Not Allowed",
            431: "Request Header Fields Too Large", 500: "Internal Server Error",
            503: "Service Unavailable"}  # fmt: skip

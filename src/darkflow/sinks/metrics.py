@@ -16,8 +16,9 @@ class Metric:
 
     `over`: whether workers' gauges add up or the largest counts (counters and histograms add up).
     `label`: the value is a number for each of these, a dictionary; the store keeps their sum.
-    `live`: the sensor measures it. A histogram is a list of bins that are not empty, {"le": upper
-    edge or None, "count": n}; the sum of what was measured is under its name with `_sum`, if known.
+    `live`: the sensor measures it; `honeypot`: only the honeypot does. A histogram is a list of
+    bins that are not empty, {"le": upper edge or None, "count": n}; the sum of what was measured is
+    under its name with `_sum`, if known.
     """
 
     name: str
@@ -27,6 +28,13 @@ class Metric:
     over: str = ADD
     label: str = ""
     live: bool = True
+    honeypot: bool = False
+
+
+def _of_honeypot(
+    name: str, kind: str, unit: str, meaning: str, label: str = "", over: str = ADD
+) -> Metric:
+    return Metric(name, kind, unit, meaning, over, label, honeypot=True)
 
 
 METRICS: tuple[Metric, ...] = (
@@ -87,6 +95,59 @@ METRICS: tuple[Metric, ...] = (
     Metric("store_rows_waiting", "gauge", "rows", "not written to the store yet"),
     Metric("store_written_timestamp_ns", "gauge", "ns", "when the store was last written, since"
            " 1970; 0: never", MOST),
+    _of_honeypot("flows_diverted", "gauge", "flows", "that the honeypot has now"),
+    _of_honeypot("sessions_open", "gauge", "sessions", "of them, not ended yet"),
+    _of_honeypot("diverted", "counter", "flows", "given to the honeypot"),
+    _of_honeypot("not_diverted", "counter", "flows", "dark, and not given to the honeypot", "why"),
+    _of_honeypot("syns_replayed", "counter", "packets", "held SYNs given to the honeypot"),
+    _of_honeypot("sessions", "counter", "sessions", "ended and told"),
+    _of_honeypot("cuts", "counter", "flows", "taken from the honeypot before their end", "by"),
+    _of_honeypot("echoes", "counter", "packets", "of the honeypot that the mirror showed again"),
+    _of_honeypot("kernel_flows", "gauge", "flows", "in the kernel's sets, expired ones included"
+                 " (Linux 6.16)"),
+    _of_honeypot("kernel_diverted", "counter", "packets", "of clients, to the honeypot"),
+    _of_honeypot("kernel_diverted_bytes", "counter", "bytes", "of these packets"),
+    _of_honeypot("kernel_copied", "counter", "packets", "to the honeypot or sensor as copies"),
+    _of_honeypot("kernel_answered", "counter", "packets", "of the honeypot, to clients"),
+    _of_honeypot("kernel_answered_bytes", "counter", "bytes", "of these packets"),
+    _of_honeypot("kernel_dropped", "counter", "packets", "of the honeypot, in no diverted flow:"
+                 " held back"),
+    _of_honeypot("kernel_cut_syn_ack", "counter", "packets", "late SYN+ACKs that cut a flow"),
+    _of_honeypot("kernel_cut_rst", "counter", "packets", "late RSTs that cut a flow"),
+    _of_honeypot("kernel_kept", "counter", "packets", "late answers that cut none, as its client"
+                 " had talked to the honeypot"),
+    _of_honeypot("kernel_echoes", "counter", "packets", "answers of the honeypot seen again on the"
+                 " mirror"),
+    _of_honeypot("kernel_shielded", "counter", "packets", "ICMP errors held back"),
+    _of_honeypot("kernel_reloads", "counter", "times", "that the kernel's table was gone and was"
+                 " loaded anew"),
+    _of_honeypot("services_running", "gauge", "services", "1 while it runs", "service"),
+    _of_honeypot("service_restarts", "counter", "times", "that it ended and was started again",
+                 "service"),
+    _of_honeypot("responder_open", "gauge", "connections", "of the built-in responder now"),
+    _of_honeypot("responder_accepted", "counter", "connections", "of the built-in responder"),
+    _of_honeypot("responder_refused", "counter", "connections", "beyond"
+                 " --responder-connections"),
+    _of_honeypot("responder_tls_open", "gauge", "sessions", "of TLS of the built-in responder now"),
+    _of_honeypot("responder_tls_refused", "counter", "sessions", "of TLS beyond --responder-tls"),
+    _of_honeypot("responder_errors", "counter", "connections", "that a plugin's fault ended"),
+    _of_honeypot("dropped_divert", "counter", "flows", "not diverted: too many waited for the"
+                 " kernel"),
+    _of_honeypot("dropped_no_room", "counter", "flows", "not diverted: the kernel's set was full,"
+                 " or it refused"),
+    _of_honeypot("dropped_replay_errors", "counter", "packets", "held SYNs that could not be given"
+                 " to the honeypot"),
+    _of_honeypot("dropped_tap", "counter", "packets", "of the honeypot's interface that no session"
+                 " counts"),
+    _of_honeypot("dropped_cuts", "counter", "flows", "cuts that the kernel made and could not"
+                 " tell"),
+    _of_honeypot("dropped_traces", "counter", "flows", "what followed their cut is not told"),
+    _of_honeypot("dropped_reports", "counter", "connections", "what the responder said of them is"
+                 " in no session"),
+    _of_honeypot("dropped_payloads_not_kept", "counter", "packets", "of clients' first bytes:"
+                 " --payload-buffer was full"),
+    _of_honeypot("dropped_echoes_forgotten", "counter", "packets", "of the honeypot that a mirror"
+                 " might show as the real host's"),
 )  # fmt: skip
 
 

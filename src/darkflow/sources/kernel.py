@@ -19,7 +19,7 @@ from darkflow.sources.interface import (
 )
 
 FANOUT_HASH = 0
-CAPABILITIES = {"CAP_NET_ADMIN": 12, "CAP_NET_RAW": 13}
+CAPABILITIES = {"CAP_NET_ADMIN": 12, "CAP_NET_RAW": 13, "CAP_SYS_ADMIN": 21}
 STA_UNSYNC = 0x40
 
 
