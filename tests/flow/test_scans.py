@@ -99,7 +99,7 @@ def attempts(draw: st.DrawFn) -> list[dict[str, Any]]:
     return found
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(attempts(), st.integers(1, 9), st.binary(min_size=16, max_size=16))
 def test_the_kernel_tells_what_the_twin_tells(
     tried: list[dict[str, Any]], each: int, seed: bytes
