@@ -26,7 +26,9 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 TESTS = Path(__file__).resolve().parent
 COMPUTES = tuple(str(TESTS / name) for name in (
     "analysis/", "bench/test_run.py", "bench/test_stores.py", "bench/test_traffic.py",
-    "commands/test_analyze.py", "commands/test_config_", "commands/test_export.py",
+    "commands/test_analyze.py", "commands/test_config_", "commands/test_detecting.py",
+    "commands/test_export.py", "sinks/test_alerts.py", "sinks/test_detections.py",
+    "sinks/test_labels.py", "sinks/test_scan_records.py",
     "commands/test_query.py", "contrib/", "flow/", "honeypot/protocols/",
     "honeypot/test_conversation.py", "honeypot/test_machines.py", "sinks/test_columns.py",
     "sinks/test_dark_pcap.py", "sinks/test_housekeeping.py", "sinks/test_lines.py",

@@ -16,18 +16,22 @@ import json
 import os
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 from typing import Any
 
+from darkflow.flow.backscatter import Victims
 from darkflow.flow.batch import Events, Frames
 from darkflow.flow.decode import Decoder
+from darkflow.flow.detection import BackscatterLimits, ScanLimits
 from darkflow.flow.engine import Engine
 from darkflow.flow.kept import KeptFrames
 from darkflow.flow.networks import Networks
 from darkflow.flow.order import Reorder
+from darkflow.flow.scans import Scans
 from darkflow.sinks.lines import LineFormat
 from darkflow.sinks.summary import Summary
 from darkflow.sources.records import RecordWalker
@@ -211,13 +215,17 @@ class Judge:
         self.decoder = Decoder(settings.tunnels, self.kept)
         self.order = Reorder(settings.reorder_ns, 262_144 if settings.exact else 3)
         self.engine = Engine(
-            settings.hold_ns, settings.idle_ns, settings.sizes, bytes(16), self.kept
+            settings.hold_ns, settings.idle_ns, settings.sizes, bytes(16), self.kept, True
         )
         networks = Networks([(bytes(4), b"\xc0\0\2\xff")], [(bytes(16), bytes(15) + b"\xff")])
         self.lines = LineFormat(networks, settings.hold_ns, settings.at_verdict)
         self.summary = Summary(networks, bytes(16), 1000 if settings.exact else 3)
+        few = 1000 if settings.exact else 3
+        self.scans = Scans(networks, ScanLimits((2, 2), (1, 1), sources=few), bytes(16))
+        self.victims = Victims(networks, BackscatterLimits(2, 0, 1, 1, few), bytes(16))
+        self.found: list[Any] = []
         self.text = b""
-        self.events: dict[str, int] = dict.fromkeys(("dark", "end", "late_answer", "undecided"), 0)
+        self.events: Counter[str] = Counter()
         self.dark_frames: list[tuple[int, int, int, int, bytes]] = []
 
     def read(self, data: bytes, random: Random) -> None:
@@ -262,6 +270,7 @@ class Judge:
             for event in events.to_list():
                 self.events[event["event"]] += 1
             self.summary.write(events)
+            self.found += [*self.scans.observe(events), *self.victims.observe(events)]
             self.text += self.lines.format(events)
             self.dark_frames += self.kept.take()
 
@@ -278,6 +287,12 @@ class Judge:
         assert engine["dark"] == self.events["dark"] == self.events["end"]
         assert engine["late_answers"] == self.events["late_answer"]
         assert engine["undecided"] == self.events["undecided"]
+        assert engine["answered"] + engine["refused"] == self.events["reached"]
+        assert engine["unsolicited"] == self.events["unsolicited"]
+        self.found += [*self.scans.finish(), *self.victims.finish()]
+        told = Counter(found.state for found in self.found)
+        assert told["begin"] == told["end"] == self.scans.begun + self.victims.begun
+        assert self.scans.sources == self.victims.victims == 0
         assert sum(self.summary.by_direction.values()) == engine["dark"]
         assert self.kept.bytes_held == 0
         records = [json.loads(line) for line in self.text.splitlines()]
@@ -296,6 +311,7 @@ class Judge:
             self.walker.disorder_ns, self.walker.clamped, self.summary.top_ports(9),
             self.summary.top_sources(9), self.engine.retry_counts, self.dark_frames,
             self.engine.reply_delays.histogram(), self.engine.late_delays.quantile(0.5),
+            sorted(map(repr, self.found)),
         )  # fmt: skip
 
 

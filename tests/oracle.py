@@ -2,7 +2,8 @@
 
 Packets are dicts: t_ns, kind ("syn", "syn_ack", "rst", "icmp"), flow (orig_addr, orig_port,
 resp_addr, resp_port: of the SYN that the packet is, answers or quotes), isn, ip_id. No timers: a
-flow is brought up to date when it is looked at; events are sorted by when they happened.
+flow is brought up to date when it is looked at; events are sorted by when they happened. With
+`tells` it also tells of who was reached, and of answers to nothing, by the way these went.
 """
 
 from __future__ import annotations
@@ -47,6 +48,7 @@ class Oracle:
         self.events: list[dict[str, Any]] = []
         self.counts: dict[str, int] = dict.fromkeys(COUNTS, 0)
         self.delays: list[int] = []
+        self.tells = False
 
     def see(self, packet: dict[str, Any]) -> None:
         """One packet; times never decrease."""
@@ -121,10 +123,16 @@ class Oracle:
     def _syn_ack(self, packet: dict[str, Any], a: Attempt | None) -> None:
         if a is None:
             self.counts["unsolicited"] += 1
+            if self.tells:
+                orig, orig_port, resp, resp_port = packet["flow"]
+                sent = Attempt((resp, resp_port, orig, orig_port), packet["t_ns"], 0, 0, syns=0)
+                self._emit("unsolicited", packet["t_ns"], sent, answer=packet["kind"])
         elif a.state == "held":
             a.state = "answered" if packet["kind"] == "syn_ack" else "refused"
             self.counts[a.state] += 1
             self.delays.append(packet["t_ns"] - a.t0_ns)
+            if self.tells:
+                self._emit("reached", packet["t_ns"], a, answer=packet["kind"])
         elif a.state == "dark":
             self.counts["late_answers"] += 1
             self._end(a, packet["t_ns"], "late_answer")

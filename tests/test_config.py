@@ -279,6 +279,11 @@ def test_defaults() -> None:
         "metrics": None, "store_flush": 2 * SECOND_NS, "store_rows": 500_000, "store_days": 30,
         "store_bytes": 10 << 30, "output_buffer": 64 << 20, "rotate_size": None,
         "rotate_time": None, "rotate_keep": 10,
+        "scans": "auto", "scan_targets": 25, "scan_targets6": 100, "scan_gap": 900 * SECOND_NS,
+        "scan_gap6": 3600 * SECOND_NS, "scan_scale": True, "scan_sources": 65_536,
+        "inside_targets": 10, "backscatter_packets": 25, "backscatter_time": 60 * SECOND_NS,
+        "backscatter_rate": 30, "backscatter_victims": 16_384, "known": None, "geoip": None,
+        "alert": None, "alert_rate": 10, "alert_window": 3600 * SECOND_NS, "digest": None,
     }  # fmt: skip
 
 

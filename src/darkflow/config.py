@@ -8,19 +8,25 @@ from darkflow.units import (
     parse_bytes,
     parse_count,
     parse_days,
+    parse_few,
     parse_listen,
     parse_marker,
     parse_networks,
     parse_payload,
     parse_positive_time,
+    parse_rate,
     parse_rotate_size,
     parse_rows,
     parse_sessions,
     parse_size,
+    parse_sources,
     parse_store_bytes,
     parse_time,
     parse_tunnels,
+    parse_when,
+    parse_words,
     parse_workers,
+    parse_yes_no,
 )
 
 TYPE_CHECKING = False
@@ -227,6 +233,75 @@ SETTINGS: tuple[Setting, ...] = (
         "responder_marker", ("--responder-marker",), None, "word",
         "a word that its pages and banners carry, to be known again in tests (default: none)",
         parse_marker,
+    ),
+    Setting(
+        "scans", ("--scans",), "auto", "when", "tell scans and backscatter: yes, no, or auto: with"
+        " --events, --store or --alert", parse_when,
+    ),
+    Setting(
+        "scan_targets", ("--scan-targets",), "25", "targets", "a scan of IPv4: so many different"
+        " addresses and ports that do not answer one source", parse_few,
+    ),
+    Setting(
+        "scan_targets6", ("--scan-targets6",), "100", "targets", "the same of IPv6, for a source"
+        " and for the /64 and the /48 around it", parse_few,
+    ),
+    Setting(
+        "scan_gap", ("--scan-gap",), "15m", "time", "a scan of IPv4, or backscatter, has ended when"
+        " nothing of it came for so long", parse_positive_time,
+    ),
+    Setting("scan_gap6", ("--scan-gap6",), "1h", "time", "the same of IPv6", parse_positive_time),
+    Setting(
+        "scan_scale", ("--scan-scale",), "yes", "yes/no", "a smaller prefix in --networks lowers"
+        " what makes a scan or backscatter: see docs/scans.md", parse_yes_no,
+    ),
+    Setting(
+        "scan_sources", ("--scan-sources",), "65536", "sources", "sources that are watched for"
+        " scans at one time; beyond them the least known are forgotten and counted", parse_sources,
+    ),
+    Setting(
+        "inside_targets", ("--inside-targets",), "10", "targets", "a source of our own is told of"
+        " when so many addresses outside do not answer it", parse_few,
+    ),
+    Setting(
+        "backscatter_packets", ("--backscatter-packets",), "25", "packets",
+        "answers to nothing that make their sender the victim of an attack", parse_count,
+    ),
+    Setting(
+        "backscatter_time", ("--backscatter-time",), "60s", "time",
+        "and over how long a time they come, at least", parse_time,
+    ),
+    Setting(
+        "backscatter_rate", ("--backscatter-rate",), "30", "packets/min",
+        "and how many in the busiest minute", parse_count,
+    ),
+    Setting(
+        "backscatter_victims", ("--backscatter-victims",), "16384", "victims",
+        "senders of such answers that are watched at one time", parse_sources,
+    ),
+    Setting(
+        "known", ("--known",), None, "FILE", "names of known sources, as research scanners: lines"
+        " of a CIDR and a name; no alerts are sent for them", str,
+    ),
+    Setting(
+        "geoip", ("--geoip",), None, "FILE,...", "MMDB files that tell country or autonomous system"
+        " of sources", parse_words,
+    ),
+    Setting(
+        "alert", ("--alert",), None, "TARGET,...", "send alerts: as JSON to http:// or https://"
+        " addresses, as lines to syslog:/dev/log, udp://HOST:PORT or tcp://HOST:PORT", parse_words,
+    ),
+    Setting(
+        "alert_rate", ("--alert-rate",), "10", "alerts/min", "alerts in a minute at most; those"
+        " beyond are counted and in the digest", parse_rate,
+    ),
+    Setting(
+        "alert_window", ("--alert-window",), "1h", "time", "one alert for a source and kind within"
+        " this time", parse_positive_time,
+    ),
+    Setting(
+        "digest", ("--digest",), None, "time", "also send what was found in each such period, as"
+        " counts (default: no digest)", parse_positive_time,
     ),
     Setting(
         "store_flush", ("--store-flush",), "2s", "time",

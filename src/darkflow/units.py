@@ -171,6 +171,49 @@ def parse_tunnels(text: str) -> tuple[str, ...]:
     return names
 
 
+def parse_when(text: str) -> str:
+    """yes, no or auto."""
+    if text not in ("yes", "no", "auto"):
+        raise ValueError(f"{text!r} is none of yes, no, auto")
+    return text
+
+
+def parse_yes_no(text: str) -> bool:
+    """yes or no."""
+    if text not in ("yes", "no"):
+        raise ValueError(f"{text!r} is neither yes nor no")
+    return text == "yes"
+
+
+def parse_few(text: str) -> int:
+    """A number of targets that are told apart exactly: 1 to 128."""
+    count = parse_count(text)
+    if count > 128:
+        raise ValueError(f"{text!r} is more than 128")
+    return count
+
+
+def parse_sources(text: str) -> int:
+    """A number of sources that are kept: 16 to 2^24."""
+    count = parse_count(text)
+    if not 16 <= count <= 1 << 24:
+        raise ValueError(f"{text!r} is not between 16 and {1 << 24}")
+    return count
+
+
+def parse_rate(text: str) -> int:
+    """A number of alerts: 0 to 1000."""
+    rate = 0 if text.strip() == "0" else parse_count(text)
+    if rate > 1000:
+        raise ValueError(f"{text!r} is more than 1000")
+    return rate
+
+
+def parse_words(text: str) -> tuple[str, ...]:
+    """What a comma-separated list names."""
+    return tuple(word.strip() for word in text.split(",") if word.strip())
+
+
 def parse_listen(text: str) -> tuple[str, int]:
     """Where to listen: "9465" or ":9465" is localhost, others are written out, IPv6 in brackets."""
     import ipaddress

@@ -26,11 +26,12 @@ def test_the_row_says_what_the_document_says() -> None:
     pipeline.run(source)
     pipeline.finish(source.now_ns)
     row, document = stats(pipeline), result(pipeline, source, summary, 1.0, 10)
-    # The others know the source, the summary, the store, the outputs and the clock.
+    # The others know the source, the summary, the store, the outputs, the scans and the clock.
     assert {m.name for m in METRICS if not m.honeypot} - set(row) == {
         "dropped_store", "dropped_ring", "dropped_summary", "disorder_ns", "interface_packets",
         "dropped_card", "lag_ns", "uptime_ns", "workers", "store_rows", "store_rows_waiting",
-        "store_written_timestamp_ns", "dropped_events", "dropped_pcap",
+        "store_written_timestamp_ns", "dropped_events", "dropped_pcap", "scans", "backscatter",
+        "dropped_scans", "dropped_targets", "dropped_alerts",
     }  # fmt: skip
     for name in (
         "packets",

@@ -11,6 +11,7 @@ from darkflow.analysis.tables import DROPPED, show
 def document(**more: Any) -> dict[str, Any]:
     """A small result."""
     base: dict[str, Any] = {
+        "inside_sources": [],
         "packets": 1234567, "elapsed_s": 0.5, "packets_per_s": 2469134, "attempts": 200,
         "answered": 100, "refused": 50, "dark": 40, "undecided": 10, "dark_sources": 3,
         "dark_destinations": 4, "direction": {"inbound": 40, "outbound": 0}, "late_answers": 2,
@@ -74,3 +75,15 @@ def test_nothing_dark_and_no_reply_leave_their_tables_out() -> None:
     assert "Connection attempts" in text
     assert "Top sources" not in text
     assert "Reply delays" not in text
+
+
+def test_sources_inside_come_first_with_what_is_known_of_them() -> None:
+    inside = {
+        "src_ip": "203.0.113.66", "flows": 1200, "packets": 1300, "ports": 1, "targets": 999,
+        "first_ns": 1_772_359_200_123_456_789, "last_ns": 1_772_359_260_000_000_000,
+        "known": "printer", "country": None, "asn": 64500,
+    }  # fmt: skip
+    text = shown(inside_sources=[inside])
+    assert text.lstrip().startswith("Sources inside: likely infected")
+    row = " ".join(text.splitlines()[5].split())
+    assert row == ("203.0.113.66 printer AS64500 1,200 1 999 2026-03-01 10:00 2026-03-01 10:01")

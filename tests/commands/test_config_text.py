@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from darkflow.cli import parse_settings, read_options
@@ -97,6 +97,7 @@ def test_what_a_reload_changes_is_marked() -> None:
     assert marked == set(LIVE) & {setting.name for setting in settings_of("sensor")}
 
 
+@settings(deadline=None)
 @given(st.data())
 def test_round_trip(data: st.DataObject) -> None:
     argv = ["sensor"]

@@ -29,7 +29,7 @@ def test_outputs_are_opened_only_when_asked_for(tmp_path: Path) -> None:
     both = wired(events=[str(tmp_path / "e")], dark_pcap=str(tmp_path / "d"))
     pipeline = both.pipeline(Summary(both.networks), 0)
     assert [sink.name for sink in pipeline.sinks] == [
-        "the summary", f"events to {tmp_path / 'e'}", f"dark SYNs to {tmp_path / 'd'}",
+        "the summary", "scans", f"events to {tmp_path / 'e'}", f"dark SYNs to {tmp_path / 'd'}",
     ]  # fmt: skip
     pipeline.finish(0)
     assert (tmp_path / "d").stat().st_size == 24
@@ -38,7 +38,7 @@ def test_outputs_are_opened_only_when_asked_for(tmp_path: Path) -> None:
 def test_a_store_is_one_of_the_sinks(tmp_path: Path) -> None:
     stored = wired(store=str(tmp_path))
     pipeline = stored.pipeline(Summary(stored.networks), 0)
-    assert [sink.name for sink in pipeline.sinks] == ["the summary", f"store {tmp_path}"]
+    assert [sink.name for sink in pipeline.sinks] == ["the summary", f"store {tmp_path}", "scans"]
     another = stored.pipeline(Summary(stored.networks), 0)
     assert pipeline.sinks[1] is not another.sinks[1]
     pipeline.finish(0)
@@ -46,7 +46,8 @@ def test_a_store_is_one_of_the_sinks(tmp_path: Path) -> None:
     assert stored.store is not None
     stored.store.close()
     assert sorted(path.name for path in tmp_path.iterdir()) == [
-        "cut_traces", "cuts", "darkflows", "late_answers", "sessions", "stats", "undecided",
+        "backscatter", "cut_traces", "cuts", "darkflows", "late_answers", "scans", "sessions",
+        "stats", "undecided",
     ]  # fmt: skip
 
 

@@ -91,10 +91,15 @@ def seen(engine: Engine, packets: Packets) -> list[dict[str, Any]]:
 
 
 def oracle_says(
-    packets: list[dict[str, Any]], end_ns: int, queue: int = 10**9, table: int = 10**9
+    packets: list[dict[str, Any]],
+    end_ns: int,
+    queue: int = 10**9,
+    table: int = 10**9,
+    tells: bool = False,
 ) -> Oracle:
     """The oracle that has seen the packets."""
     oracle = Oracle(HOLD_NS, IDLE_NS, queue, table)
+    oracle.tells = tells
     for packet in packets:
         oracle.see(packet)
     oracle.finish(end_ns)
@@ -142,14 +147,14 @@ def cut(draw: st.DrawFn) -> tuple[list[list[dict[str, Any]]], int]:
 
 
 @settings(max_examples=500, deadline=None)
-@given(cut())
+@given(cut(), st.booleans())
 def test_engine_is_the_oracle_event_by_event(
-    case: tuple[list[list[dict[str, Any]]], int],
+    case: tuple[list[list[dict[str, Any]]], int], tells: bool
 ) -> None:
     batches, end_ns = case
     packets = [p for batch in batches for p in batch]
-    oracle = oracle_says(packets, end_ns)
-    events, engine = engine_says(batches, end_ns, seed=bytes(range(16)))
+    oracle = oracle_says(packets, end_ns, tells=tells)
+    events, engine = engine_says(batches, end_ns, seed=bytes(range(16)), tells=tells)
     assert events == oracle.events
     assert engine.counters == oracle.counts
     assert engine.reply_delays.count == len(oracle.delays)

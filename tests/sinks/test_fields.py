@@ -18,7 +18,9 @@ def test_every_field_is_described_once() -> None:
     assert len(names) == len(set(names))
     for field in FIELDS:
         assert field.meaning
-        assert set(field.type.split(" or ")) <= {"string", "integer", "boolean", "object", "null"}
+        assert set(field.type.split(" or ")) <= {
+            "string", "integer", "number", "boolean", "object", "null",
+        }  # fmt: skip
         assert set(field.events) <= set(ALL)
 
 

@@ -207,3 +207,16 @@ def test_addresses_of_both_families_with_the_same_bytes_are_two_sources() -> Non
     summary = summary_of(flows)
     assert (summary.source_total, summary.destinations) == (2, 2)
     assert summary.top_ports(1) == [(1, 2, 2, 2)]
+
+
+def test_sources_inside_are_those_that_reach_outside_with_their_times() -> None:
+    _, v4, v6 = parse_networks("192.0.2.0/24")
+    flows = [
+        Dark("10.0.0.1", "192.0.2.1", 1, 1), Dark("192.0.2.7", "192.0.2.1", 1, 1),
+        Dark("192.0.2.8", "10.0.0.1", 1, 2), Dark("192.0.2.8", "192.0.2.9", 2, 1),
+        Dark("192.0.2.8", "10.0.0.2", 1, 3),
+    ]  # fmt: skip
+    summary = summary_of(flows, networks=Networks(v4, v6))
+    # First SYN of its first flow (the third), last SYN of its last (the fifth).
+    assert summary.inside_sources(9) == [("192.0.2.8", 3, 6, 2, 3, 2000, 4002)]
+    assert summary.inside_sources(0) == []

@@ -47,7 +47,7 @@ def test_many_lines_are_each_their_own() -> None:
     ("row", "error"),
     [
         ((1, 2, 3, 4), ValueError), ((1, 2, 3, 4, 5, 6), ValueError),
-        ((1, 2, 3, 4, 1 << 63), OverflowError), ((1, 2, 3, 4, 1.5), TypeError),
+        ((1, 2, 3, 4, 1 << 63), OverflowError), ((1, 2, 3, 4, 1.5j), TypeError),
         ((1, 2, 3, 4, b"x"), TypeError), ((1, 2, 3, 4, []), TypeError),
     ],
 )  # fmt: skip
@@ -60,3 +60,8 @@ def test_what_does_not_fit_is_refused(row: tuple[Any, ...], error: type[Exceptio
 def test_names_that_are_not_in_the_order_of_their_values(names: tuple[str, ...]) -> None:
     with pytest.raises(ValueError, match="in the order"):
         Template(names)
+
+
+def test_numbers_with_a_fraction() -> None:
+    line = Template(["a", "b"]).line((0.1, -1e300))
+    assert json.loads(line) == {"a": 0.1, "b": -1e300}

@@ -7,6 +7,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from darkflow.pipeline import Pipeline
+    from darkflow.sinks.labels import Labels
     from darkflow.sinks.summary import Summary
     from darkflow.sources.captures import Captures
 
@@ -21,12 +22,18 @@ SHARE_LIMITS_NS = {
 
 
 def result(
-    pipeline: Pipeline, source: Captures, summary: Summary, elapsed_s: float, top: int
+    pipeline: Pipeline,
+    source: Captures,
+    summary: Summary,
+    elapsed_s: float,
+    top: int,
+    labels: Labels | None = None,
 ) -> dict[str, Any]:
     """Everything that is known after (or during) a run.
 
     Counts are packets or flows as their names say; times are ns. The keys up to `reader_notes`
-    describe the engine's view; `undecoded` and `dropped` name every loss, so that
+    describe the engine's view, `inside_sources` those of our own that are likely infected;
+    `labels` say what is known of sources. `undecoded` and `dropped` name every loss, so that
     packets = tcp + sum(undecoded) and syn = attempts + retransmitted_or_repeated + dropped.queue.
     """
     engine = pipeline.engine.counters
@@ -37,6 +44,7 @@ def result(
     dropped_table = engine.pop("dropped_table")
     kept = pipeline.engine.kept_frames
     return {
+        "inside_sources": _inside(summary, top, labels),
         **decoded,
         **engine,
         "disorder_ns": source.disorder_ns,
@@ -63,13 +71,36 @@ def result(
             {"port": port, "packets": packets, "flows": flows, "sources": sources}
             for port, packets, flows, sources in summary.top_ports(top)
         ],
-        "top_sources": [
-            {"src_ip": ip, "flows": flows, "packets": packets, "ports": ports, "targets": n}
-            for ip, flows, packets, ports, n in summary.top_sources(top)
-        ],
+        "top_sources": _top(summary, top, labels),
         "elapsed_s": round(elapsed_s, 6),
         "packets_per_s": round(decoded["packets"] / elapsed_s) if elapsed_s > 0 else 0,
     }
+
+
+def _inside(summary: Summary, top: int, labels: Labels | None) -> list[dict[str, Any]]:
+    return [
+        {"src_ip": ip, "flows": flows, "packets": packets, "ports": ports, "targets": n,
+         "first_ns": first_ns, "last_ns": last_ns, **_label(labels, ip)}
+        for ip, flows, packets, ports, n, first_ns, last_ns in summary.inside_sources(top)
+    ]  # fmt: skip
+
+
+def _top(summary: Summary, top: int, labels: Labels | None) -> list[dict[str, Any]]:
+    return [
+        {"src_ip": ip, "flows": flows, "packets": packets, "ports": ports, "targets": n,
+         **_label(labels, ip)}
+        for ip, flows, packets, ports, n in summary.top_sources(top)
+    ]  # fmt: skip
+
+
+def _label(labels: Labels | None, ip: str) -> dict[str, Any]:
+    """What is known of a source, where that was asked for."""
+    if labels is None:
+        return {}
+    import ipaddress
+
+    label = labels.of(ipaddress.ip_address(ip).packed)
+    return {"known": label.known, "country": label.country, "asn": label.asn}
 
 
 def _distributions(pipeline: Pipeline) -> dict[str, Any]:

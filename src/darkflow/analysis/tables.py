@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from typing import IO, Any
 
@@ -55,6 +56,8 @@ def show(document: dict[str, Any], out: IO[str], terminal: bool) -> None:
 
 def tables(document: dict[str, Any]) -> Iterator[Table]:
     """The tables that have something to say."""
+    if document["inside_sources"]:
+        yield _inside(document)
     yield _verdicts(document)
     if document["top_ports"]:
         yield _ports(document)
@@ -109,11 +112,35 @@ def _ports(document: dict[str, Any]) -> Table:
     return table
 
 
+def _inside(document: dict[str, Any]) -> Table:
+    """Hosts of our own that reach for what is not there, before everything else."""
+    table = _table(
+        "Sources inside: likely infected", "source", "flows", "ports", "targets",
+        "first seen (UTC)", "last seen",
+    )  # fmt: skip
+    for row in document["inside_sources"]:
+        numbers = (f"{row[name]:,}" for name in ("flows", "ports", "targets"))
+        seen = (_when(row[name]) for name in ("first_ns", "last_ns"))
+        table.add_row(_who(row), *numbers, *seen, style="bold red")
+    return table
+
+
+def _when(t_ns: int) -> str:
+    return time.strftime("%Y-%m-%d %H:%M", time.gmtime(t_ns // 1_000_000_000))
+
+
+def _who(row: dict[str, Any]) -> str:
+    """An address, and what the operator's own files say of it."""
+    asn = row.get("asn")
+    more = (row.get("known"), row.get("country"), None if asn is None else f"AS{asn}")
+    return " ".join((row["src_ip"], *(word for word in more if word)))
+
+
 def _sources(document: dict[str, Any]) -> Table:
     table = _table("Top sources of dark flows", "source", "flows", "packets", "ports", "targets")
     for row in document["top_sources"]:
         numbers = (f"{row[name]:,}" for name in ("flows", "packets", "ports", "targets"))
-        table.add_row(row["src_ip"], *numbers)
+        table.add_row(_who(row), *numbers)
     return table
 
 

@@ -17,10 +17,13 @@ if TYPE_CHECKING:
     import argparse
     from typing import Any
 
+    from darkflow.sinks.labels import Labels
     from darkflow.sources.source import Source
 
 EXIT_OK, EXIT_INCOMPLETE, EXIT_USAGE = 0, 1, 2
 STDOUT = "-"
+# How long the end of a run waits for alerts that are on their way.
+ALERTS_S = 10.0
 
 
 def complain(message: str) -> None:
@@ -92,6 +95,13 @@ class Run:
         self.store = wired.store
         if self.store is not None:
             self.store.at_close = self._add_stats
+        # Alerts that nobody has taken.
+        self.undelivered: list[str] = []
+        self.labels: Labels | None = None
+        if settings["known"] or settings["geoip"]:
+            from darkflow.commands.detecting import labels_of
+
+            self.labels = labels_of(settings)
         self.summary = Summary(wired.networks, wired.seed, settings["summary_size"])
         self.pipeline = wired.pipeline(self.summary, settings["reorder"])
 
@@ -105,7 +115,7 @@ class Run:
                 "clamped": self.source.clamped + self.pipeline.order.clamped,
                 "dropped_summary": self.summary.dropped,
                 "dropped_store": self.store.dropped,
-                **self.wired.counters(),
+                **self.wired.measures(),
             }
             self.store.add_stats(values, self.source.now_ns)
 
@@ -124,12 +134,15 @@ class Run:
         finally:
             if self.store is not None:
                 self.store.close()
+        if self.wired.detecting is not None:
+            self.undelivered = self.wired.detecting.close_within(ALERTS_S)
         document = result(
             self.pipeline,
             self.source,
             self.summary,
             time.perf_counter() - began,
             self.settings["top"],
+            self.labels,
         )
         if self.store is not None:
             document["dropped"]["store"] = self.store.dropped
@@ -166,7 +179,7 @@ class Run:
 
     def troubles(self, document: dict[str, Any]) -> list[str]:
         """One line for each thing that could not be read or written."""
-        lines = [*self.source.troubles, *self.pipeline.troubles]
+        lines = [*self.source.troubles, *self.pipeline.troubles, *self.undelivered]
         unknown = {
             name.removeprefix("link_type_"): count
             for name, count in document["undecoded"].items()

@@ -20,6 +20,8 @@ EXAMPLES: dict[str, Any] = {
     "DIR": "/var/lib/darkflow",
     "address:port": "127.0.0.1:9465",
     "TARGET": ["/var/lib/darkflow/events.jsonl", "syslog:/dev/log"],
+    "TARGET,...": ["https://hooks.example.net/alerts", "syslog:/dev/log"],
+    "FILE,...": ["/var/lib/darkflow/country.mmdb", "/var/lib/darkflow/asn.mmdb"],
     "BYTES": "1GiB",
     "TIME": "24h",
     "FILE": "/var/lib/darkflow/FILE",

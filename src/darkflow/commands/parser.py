@@ -16,7 +16,10 @@ if TYPE_CHECKING:
 
 EXIT_USAGE = 2
 # Of a store, as sinks/delta.py has them, which takes too long to import for this.
-TABLES = ("darkflows", "late_answers", "undecided", "sessions", "cuts", "cut_traces", "stats")
+TABLES = (
+    "darkflows", "late_answers", "undecided", "sessions", "cuts", "cut_traces", "scans",
+    "backscatter", "stats",
+)  # fmt: skip
 
 EXAMPLES = """\
 examples:

@@ -76,7 +76,7 @@ class Supervisor:
         if wired.store is not None:
             wired.store.say = lambda line: log("warning", line)
             wired.store.at_close = self._add_stats
-        self.vitals = Vitals(self.names, self.workers, wired.store, wired.counters)
+        self.vitals = Vitals(self.names, self.workers, wired.store, wired.measures)
         self.service = Service(options, settings, log, self._turns)
         self._every_s = settings["stats"] / 1e9
         self._state_s = 0.0

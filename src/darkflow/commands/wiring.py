@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 
 from darkflow.flow.decode import Decoder
 from darkflow.flow.engine import Engine
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
+    from darkflow.commands.detecting import Detecting
     from darkflow.flow.batch import Events
     from darkflow.sinks.dark_pcap import PcapFiles
     from darkflow.sinks.direct import Box
@@ -97,14 +99,33 @@ class Wiring:
                 from darkflow.sinks.dark_pcap import PcapFiles
 
                 self.dark_pcap = PcapFiles(options.dark_pcap, outputs.pcap, self._buffered)
+        self.detecting: Detecting | None = None
+        tells = self._wants_scans(options)
         if options.store:
             self.store = self._open_store(options.store, live)
+        if tells:
+            from darkflow.commands.detecting import Detecting
+
+            boxes = [box for _, box in self._events]
+            self.detecting = Detecting(settings, self.networks, self.seed, boxes, self.store, say)
+
+    def _wants_scans(self, options: argparse.Namespace) -> bool:
+        """Files that are named wrongly are said before anything is opened for writing."""
+        settings = self.settings
+        asked = options.events or options.store or settings["alert"] or settings["digest"]
+        if settings["scans"] == "auto" and not asked:
+            return False
+        from darkflow.commands.detecting import wanted
+
+        return wanted(options, settings)
 
     def change(self, new: dict[str, Any]) -> None:
         """Take up settings of config.LIVE; the workers go on meanwhile."""
         self.settings = self.settings | new
         if "networks" in new:
             self._watch(new["networks"])
+            if self.detecting is not None:
+                self.detecting.limit(self.settings)
         if self.store is not None and any(name.startswith("store_") for name in new):
             self.store.limit(self._limits())
 
@@ -154,10 +175,12 @@ class Wiring:
     def pipeline(self, first: Sink, reorder_ns: int) -> Pipeline:
         """The stages and sinks of one worker, `first` before the others."""
         settings = self.settings
-        sinks = [first, *self._event_sinks()]
+        # The store first: a reader of lines that goes ends the run. Scans before the event lines,
+        # whose sinks may close their files at the end.
+        stored = [] if self.store is None else [self._store_sink(self.store)]
+        scans = [] if self.detecting is None else [self.detecting.sink()]
+        sinks = [first, *stored, *scans, *self._event_sinks()]
         kept = None
-        if self.store is not None:
-            sinks.append(self._store_sink(self.store))
         if self.dark_pcap is not None:
             from darkflow.sinks.dark_pcap import DarkPcap
 
@@ -167,7 +190,8 @@ class Wiring:
             kept = KeptFrames(settings["frame_buffer"], only_larger=True)
             sinks.append(Forget(kept))
         sizes = (settings["queue_size"], settings["flow_table_size"])
-        engine = Engine(settings["hold"], settings["idle"], sizes, self.seed, kept)
+        tells = self.detecting is not None
+        engine = Engine(settings["hold"], settings["idle"], sizes, self.seed, kept, tells)
         order = Reorder(reorder_ns, settings["reorder_size"])
         return Pipeline(Decoder(settings["decap"], kept), order, engine, sinks)
 
@@ -215,7 +239,14 @@ class Wiring:
             lost |= self._outputs.counters()
         if self.dark_pcap is not None:
             lost["dropped_pcap"] += self.dark_pcap.not_written
+        if self.detecting is not None:
+            lost["dropped_alerts"] = self.detecting.dropped_alerts
         return lost
+
+    def measures(self) -> dict[str, int]:
+        """The same, and what was found and forgotten of scans."""
+        found = {} if self.detecting is None else self.detecting.counters()
+        return found | self.counters()
 
     def reopen(self) -> list[str]:
         """Go on in new files of the same names; a line for each that cannot be opened."""
@@ -225,12 +256,19 @@ class Wiring:
         """Called each second or so: an output that hangs is said."""
         if self._outputs is not None:
             self._outputs.look()
+        if self.detecting is not None:
+            self.detecting.look()
 
     def begin_close(self) -> None:
         """After the pipelines' end: the outputs write what waits, while other things are closed."""
         if self._outputs is not None:
             self._outputs.begin_close()
+        if self.detecting is not None:
+            self.detecting.begin_close()
 
     def close(self, until_s: float | None = None) -> list[str]:
         """Wait for that, for a second at most, and not beyond a moment; what was lost then."""
-        return [] if self._outputs is None else self._outputs.close(until_s)
+        lost = [] if self._outputs is None else self._outputs.close(until_s)
+        if self.detecting is not None:
+            lost += self.detecting.close(until_s if until_s is not None else time.monotonic() + 1)
+        return lost

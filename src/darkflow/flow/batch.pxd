@@ -19,4 +19,5 @@ cdef class Events:
     cdef event_t *events
     cdef size_t capacity
     cdef readonly size_t count
+    cdef readonly int64_t now_ns
     cdef event_t *add(self) except? NULL nogil

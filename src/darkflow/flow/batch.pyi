@@ -29,9 +29,10 @@ class Packets:
         """The rows as dicts, for tests and debugging."""
 
 class Events:
-    """Event rows, in the order in which they happened."""
+    """Event rows, in the order in which they happened; `now_ns` is network time behind them."""
 
     count: int
+    now_ns: int
     def __len__(self) -> int: ...
     def to_list(self) -> list[dict[str, Any]]:
         """The rows as dicts, for tests and debugging."""

@@ -16,6 +16,7 @@ class Engine(Tally):
         sizes: tuple[int, int] = (1 << 20, 1 << 20),
         seed: bytes = ...,
         kept: KeptFrames | None = None,
+        tells: bool = False,
     ) -> None: ...
     def observe(self, packets: Packets) -> Iterator[Events]:
         """Judge one batch of rows; iterates over event batches, each valid until the next."""

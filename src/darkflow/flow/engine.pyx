@@ -31,8 +31,8 @@ from darkflow.flow.keys cimport hash_of, ip_id_of, isn_of, reverse_key
 from darkflow.flow.kept cimport KeptFrames, judge
 from darkflow.flow.layout cimport (
     END_IDLE, END_LATE_ANSWER, END_OF_CAPTURE, END_TABLE_FULL, EVENT_DARK, EVENT_END, EVENT_LATE,
-    EVENT_UNDECIDED, KEPT_DARK, KEPT_NOT, KIND_ICMP, KIND_RESET, KIND_SYN, NO_TIME, REPORTER_AT, STATE_ANSWERED,
-    STATE_DARK, STATE_HELD, STATE_REFUSED, attempt_t, event_t, key_of, row_t,
+    EVENT_REACHED, EVENT_UNDECIDED, EVENT_UNSOLICITED, KEPT_DARK, KEPT_NOT, KIND_ICMP, KIND_RESET,
+    KIND_SYN, NO_TIME, REPORTER_AT, STATE_ANSWERED, STATE_DARK, STATE_HELD, STATE_REFUSED, attempt_t, event_t, key_of, row_t,
 )
 from darkflow.flow.tally cimport MAX_RETRIES, Tally
 
@@ -50,6 +50,7 @@ cdef enum:
 NEVER = 1 << 62
 # Slots and index are numbered in 32 bits, and the index holds at most half of 2^32 entries.
 MAX_SIZE = 1 << 29
+SIZES = (1 << 20, 1 << 20)
 
 
 cdef class Engine(Tally):
@@ -57,14 +58,14 @@ cdef class Engine(Tally):
 
     hold_ns: T. idle_ns: how long a dark flow is kept after its last packet. queue_size and
     table_size: slots in the delay queue and the flow table. seed: 16 bytes, the hash's key; events
-    do not depend on it. kept: where whole SYN frames await the verdict, if they are kept.
+    do not depend on it. kept: for whole SYN frames. tells: of who was reached, of lone answers.
     """
 
     def __cinit__(self):
         memset(&self.table, 0, sizeof(self.table))
 
     def __init__(
-        self, hold_ns, idle_ns, sizes=(1 << 20, 1 << 20), seed=bytes(16), KeptFrames kept=None
+        self, hold_ns, idle_ns, sizes=SIZES, seed=bytes(16), KeptFrames kept=None, bint tells=False
     ):
         if hold_ns <= 0 or idle_ns <= 0:
             raise ValueError("hold and idle must be longer than 0")
@@ -78,6 +79,7 @@ cdef class Engine(Tally):
         memcpy(self.key, <const uint8_t *>seed, 16)
         self.now_ns = NO_TIME
         self.kept = kept
+        self.tells = tells
         self.events = Events()
         if not attempts_init(&self.table, self.queue_size + self.table_size):
             raise MemoryError("no memory for the delay queue: lower --queue-size")
@@ -192,7 +194,7 @@ cdef class Engine(Tally):
                 a = slot(&self.table, self.table.dark.head)
                 idle_ns = max(a.t0_ns + self.hold_ns, a.last_syn_ns) + self.idle_ns
             if verdict_ns >= now_ns and idle_ns >= now_ns:
-                self.now_ns = now_ns
+                self.now_ns = self.events.now_ns = now_ns
                 return 1
             if idle_ns < verdict_ns:
                 self._end(self.table.dark.head, idle_ns, END_IDLE)
@@ -328,8 +330,7 @@ cdef class Engine(Tally):
         reverse_key(row, key)
         cdef uint32_t number = find(&self.table, key, row.family, hash)
         if number == 0:
-            self.counts.unsolicited += 1
-            return 0
+            return self._unsolicited(row)
         a = slot(&self.table, number)
         if a.state == STATE_HELD:
             if row.kind == KIND_RESET:
@@ -341,6 +342,8 @@ cdef class Engine(Tally):
             self.reply_delays.add(row.t_ns - a.t0_ns)
             judge(a.kept, KEPT_NOT)
             a.kept = NULL
+            if self.tells:
+                self._emit(a, EVENT_REACHED, row.t_ns, row.kind)
         elif a.state == STATE_DARK:
             self.counts.late_answers += 1
             self.late_delays.add(row.t_ns - a.t0_ns)
@@ -349,6 +352,18 @@ cdef class Engine(Tally):
             self._end(number, row.t_ns, END_LATE_ANSWER)
             self._emit(&gone, EVENT_LATE, row.t_ns, row.kind)
             self.events.events[self.events.count - 1].digits = row.digits
+        return 0
+
+    cdef int _unsolicited(self, const row_t *row) except -1 nogil:
+        """An answer to no SYN: backscatter, or the end of a connection that is older than T."""
+        cdef attempt_t packet
+        self.counts.unsolicited += 1
+        if self.tells:
+            memset(&packet, 0, sizeof(packet))
+            packet.t0_ns = packet.last_syn_ns = row.t_ns
+            packet.family, packet.tcp_len, packet.digits = row.family, row.tcp_len, row.digits
+            memcpy(packet.head, row.head, sizeof(row.head))
+            self._emit(&packet, EVENT_UNSOLICITED, row.t_ns, row.kind)
         return 0
 
     cdef void _icmp(self, const row_t *row, uint32_t hash) noexcept nogil:

@@ -35,6 +35,9 @@ cdef enum:
     EVENT_END = 2           # the dark flow's record is complete
     EVENT_LATE = 3          # an answer after the verdict
     EVENT_UNDECIDED = 4     # the input has ended before the verdict
+    # Only from an engine that is asked for them:
+    EVENT_REACHED = 5       # an answer or a reset in time: somebody is there
+    EVENT_UNSOLICITED = 6   # an answer to nothing; its attempt is that packet, from who sent it
 
 # Why a dark flow's record closed.
 cdef enum:
@@ -122,7 +125,7 @@ ctypedef struct event_t:            # an attempt as it stood when the event happ
     attempt_t attempt
     int64_t t_ns                    # verdict, end or late answer, network time
     uint8_t kind
-    uint8_t detail                  # EVENT_END: why; EVENT_LATE: KIND_ANSWER or KIND_RESET
+    uint8_t detail                  # EVENT_END: why; of an answer: KIND_ANSWER or KIND_RESET
     uint8_t digits                  # precision of t_ns
     uint8_t spare[5]
 

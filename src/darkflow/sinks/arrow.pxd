@@ -7,10 +7,11 @@ cdef enum:
     TYPE_BOOLEAN = 1
     TYPE_STRING = 2
     TYPE_DAY = 3                    # int32: days since 1970
+    TYPE_NUMBER = 4                 # double
 
 ctypedef struct column_t:
     uint8_t *valid                  # a bit per row
-    uint8_t *data                   # int64, int32, bits, or the bytes of all strings
+    uint8_t *data                   # int64, double, int32, bits, or the bytes of all strings
     int32_t *offsets                # strings: where each begins in data; one more than rows
     size_t used_bytes               # of strings
     size_t data_bytes
@@ -33,6 +34,11 @@ cdef void put_null(column_t *c, size_t row) noexcept nogil
 
 cdef inline void put_integer(column_t *c, size_t row, int64_t value) noexcept nogil:
     (<int64_t *>c.data)[row] = value
+    c.valid[row >> 3] |= 1 << (row & 7)
+
+
+cdef inline void put_number(column_t *c, size_t row, double value) noexcept nogil:
+    (<double *>c.data)[row] = value
     c.valid[row >> 3] |= 1 << (row & 7)
 
 

@@ -14,7 +14,7 @@ class Rows:
     width: int
     def __init__(self, columns: Sequence[tuple[str, str]]) -> None: ...
     def __len__(self) -> int: ...
-    def append(self, values: tuple[str | int | bool | None, ...]) -> None:
+    def append(self, values: tuple[str | int | float | bool | None, ...]) -> None:
         """One row from Python: a value or None for each column; numbers of days and us for times.
 
         TypeError, ValueError or OverflowError, and no row, if they do not fit.

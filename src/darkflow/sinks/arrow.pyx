@@ -53,7 +53,8 @@ cdef enum:
 # Arrow's format strings, and how their values are held.
 FORMATS = {
     "integer": (b"l", TYPE_INTEGER), "timestamp": (b"tsu:UTC", TYPE_INTEGER),
-    "boolean": (b"b", TYPE_BOOLEAN), "string": (b"u", TYPE_STRING), "date": (b"tdD", TYPE_DAY),
+    "number": (b"g", TYPE_NUMBER), "boolean": (b"b", TYPE_BOOLEAN), "string": (b"u", TYPE_STRING),
+    "date": (b"tdD", TYPE_DAY),
 }
 
 
@@ -168,6 +169,8 @@ cdef class Rows:
             value = values[i]
             if value is not None and self.columns[i].type == TYPE_STRING:
                 PyUnicode_AsUTF8AndSize(value, &size)
+            elif value is not None and self.columns[i].type == TYPE_NUMBER:
+                value = <double>value
             elif value is not None:
                 if not isinstance(value, int):
                     raise TypeError(f"{value!r} is no integer")
@@ -186,6 +189,8 @@ cdef class Rows:
                 put_boolean(c, self.count, <int64_t>value != 0)
             elif c.type == TYPE_DAY:
                 put_day(c, self.count, <int32_t>value)
+            elif c.type == TYPE_NUMBER:
+                put_number(c, self.count, value)
             else:
                 put_integer(c, self.count, value)
         self.count += 1

@@ -7,8 +7,12 @@ from dataclasses import dataclass
 # Events of attempts, which the engine tells; and what the honeypot tells of diverted flows.
 ATTEMPTS = ("darkflow", "late_answer", "undecided")
 DIVERTED = ("session", "cut", "cut_trace")
-ALL = (*ATTEMPTS, *DIVERTED)
+# And what many of them together are.
+DETECTED = ("scan", "backscatter")
+FLOWS = (*ATTEMPTS, *DIVERTED)
+ALL = (*FLOWS, *DETECTED)
 SESSION, CUT, TRACE = ("session",), ("cut",), ("cut_trace",)
+SCAN, BACK = ("scan",), ("backscatter",)
 
 
 @dataclass(frozen=True)
@@ -40,24 +44,27 @@ REPORTED: tuple[Field, ...] = (
 
 FIELDS: tuple[Field, ...] = (
     Field("timestamp", "string", "RFC 3339, UTC", "first SYN of the flow, time of the late answer,"
-          " beginning of the session, or time of the cut; as many digits as the capture tells",
-          ALL),
+          " beginning of the session, time of the cut, or last packet of the scan or backscatter;"
+          " as many digits as the capture tells", ALL),
     Field("event_type", "string", "", "`darkflow`: a flow that nobody answered within the hold"
           " time; `darkflow_end`: its final counts, where its line was written at the verdict;"
           " `late_answer`: an answer that came after the hold time; `undecided`: a flow that nobody"
           " had answered when the capture or the sensor ended, before the hold time was over;"
           " `session`: what passed between a client and the honeypot; `cut`: a flow was taken from"
-          " the honeypot; `cut_trace`: what followed a late SYN+ACK that cut a flow", ALL),
+          " the honeypot; `cut_trace`: what followed a late SYN+ACK that cut a flow; `scan`: a"
+          " source tries what is not there; `backscatter`: who is attacked with forged addresses of"
+          " ours", ALL),
     Field("flow_id", "integer", "", "the same for all events of one flow; from its addresses,"
-          " ports and first SYN, so every sensor gives the same", ALL),
-    Field("community_id", "string", "", "Community ID, version 1, seed 0", ALL),
-    Field("src_ip", "string", "", "who sent the SYN (orig)", ALL),
-    Field("src_port", "integer", "", "TCP port of orig", ALL),
-    Field("dest_ip", "string", "", "who did not answer (resp)", ALL),
-    Field("dest_port", "integer", "", "TCP port of resp", ALL),
+          " ports and first SYN, so every sensor gives the same", FLOWS),
+    Field("community_id", "string", "", "Community ID, version 1, seed 0", FLOWS),
+    Field("src_ip", "string", "", "who sent the SYN (orig); of a scan its source, for a prefix the"
+          " first address", (*FLOWS, *SCAN)),
+    Field("src_port", "integer", "", "TCP port of orig", FLOWS),
+    Field("dest_ip", "string", "", "who did not answer (resp)", FLOWS),
+    Field("dest_port", "integer", "", "TCP port of resp", FLOWS),
     Field("proto", "string", "", "`TCP`", ALL),
     Field("direction", "string", "", "by `--networks`: `inbound`, `outbound`, `internal` or"
-          " `transit`", ALL),
+          " `transit`; of a scan that of its first dark flow", (*FLOWS, *SCAN)),
     Field("conn_state", "string", "", "Zeek's: `S0` for a flow without an answer; of a late"
           " answer `S1` (SYN+ACK) or `REJ` (RST)"),
     Field("history", "string", "", "Zeek's: `S`, `SD` with payload in the SYN; then `h` or `r` for"
@@ -147,6 +154,48 @@ FIELDS: tuple[Field, ...] = (
           " `rst_by_client`, `rst_by_server`, `fin`, or `silence`", TRACE),
     Field("cut_trace.t_ns", "integer", "ns since 1970", "when it came; of `silence`, when the 60 s"
           " were over", TRACE),
+    Field("scan.prefix_length", "integer", "bits", "32 or 128: one address; 64 or 48: the addresses"
+          " of an IPv6 prefix together", SCAN),
+    Field("scan.state", "string", "", "`begin`: it is certain; `end`: nothing dark came for the gap"
+          " (`--scan-gap`), or the input has ended", SCAN),
+    Field("scan.kind", "string", "", "`address_scan` (at most 5 ports), `port_scan` (at most 5 dark"
+          " targets) or `random_scan`", SCAN),
+    Field("scan.start_ns", "integer", "ns since 1970", "first SYN of its dark flows", SCAN),
+    Field("scan.end_ns", "integer", "ns since 1970", "last SYN of them until now", SCAN),
+    Field("scan.flows", "integer", "flows", "attempts that were judged: dark, answered, refused",
+          SCAN),
+    Field("scan.packets", "integer", "packets", "their SYNs up to the verdict", SCAN),
+    Field("scan.dark_targets", "integer", "addresses", "different ones that did not answer; exact"
+          " up to some hundreds, then within some percent", SCAN),
+    Field("scan.live_targets", "integer", "addresses", "different ones that answered or refused",
+          SCAN),
+    Field("scan.ports", "integer", "ports", "different ones of the dark flows", SCAN),
+    Field("scan.top_ports", "string", "", "up to five of them, the most frequent first, as"
+          " `22,80`", SCAN),
+    Field("scan.rate", "number", "flows/s", "flows by the time from first to last SYN, at least"
+          " 1 s", SCAN),
+    Field("scan.tool", "string or null", "", "what its SYNs look like; null if that is not known",
+          SCAN),
+    Field("scan.trw", "string", "", "Jung's sequential test of first contacts: `scanner`, `benign`"
+          " or `undecided`", SCAN),
+    Field("scan.known", "string or null", "", "name of the source by `--known`", SCAN),
+    Field("scan.country", "string or null", "", "its country by `--geoip`, ISO 3166", SCAN),
+    Field("scan.asn", "integer or null", "", "its autonomous system by `--geoip`", SCAN),
+    Field("backscatter.victim_ip", "string", "", "who is attacked: its answers come here", BACK),
+    Field("backscatter.state", "string", "", "`begin` or `end`, as for scans", BACK),
+    Field("backscatter.start_ns", "integer", "ns since 1970", "first packet", BACK),
+    Field("backscatter.end_ns", "integer", "ns since 1970", "last packet until now", BACK),
+    Field("backscatter.packets", "integer", "packets", "SYN+ACKs and resets that answer nothing",
+          BACK),
+    Field("backscatter.targets", "integer", "addresses", "different ones of ours that they went to",
+          BACK),
+    Field("backscatter.ports", "string", "", "ports of the victim, up to five, the most frequent"
+          " first", BACK),
+    Field("backscatter.peak_pps", "number", "packets/s", "in the busiest minute", BACK),
+    Field("backscatter.answer", "string", "", "`syn_ack`, `rst` or `both`", BACK),
+    Field("backscatter.known", "string or null", "", "name of the victim by `--known`", BACK),
+    Field("backscatter.country", "string or null", "", "its country by `--geoip`, ISO 3166", BACK),
+    Field("backscatter.asn", "integer or null", "", "its autonomous system by `--geoip`", BACK),
     *REPORTED,
 )  # fmt: skip
 
@@ -159,6 +208,8 @@ TABLES = {
     "sessions": "session",
     "cuts": "cut",
     "cut_traces": "cut_trace",
+    "scans": "scan",
+    "backscatter": "backscatter",
 }
 # The columns whose sum is the time of an event, in ns.
 TIMES = {
@@ -168,11 +219,15 @@ TIMES = {
     "sessions": ("diverted_ns",),
     "cuts": ("t_ns",),
     "cut_traces": ("t_ns",),
+    "scans": ("end_ns",),
+    "backscatter": ("end_ns",),
 }
 
 
 # Objects that only group fields: their names are not in those of the store's columns.
-GROUPS = ("darkflow", "late_answer", "undecided", "flow", "session", "cut", "cut_trace")
+GROUPS = (
+    "darkflow", "late_answer", "undecided", "flow", "session", "cut", "cut_trace", *DETECTED,
+)  # fmt: skip
 
 
 @dataclass(frozen=True)

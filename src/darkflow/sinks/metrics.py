@@ -66,6 +66,13 @@ METRICS: tuple[Metric, ...] = (
            " counted for each output"),
     Metric("dropped_pcap", "counter", "packets", "frames not written to dark.pcap: it was slow or"
            " failed"),
+    Metric("scans", "counter", "scans", "that have begun"),
+    Metric("backscatter", "counter", "victims", "that backscatter has told of"),
+    Metric("dropped_scans", "counter", "sources", "forgotten early, of scans and backscatter: too"
+           " many at one time"),
+    Metric("dropped_targets", "counter", "targets", "of scans, not told apart: datasketches is not"
+           " installed"),
+    Metric("dropped_alerts", "counter", "alerts", "not delivered"),
     Metric("clamped", "counter", "packets", "too far out of order: judged at a later time"),
     Metric("queue_flows", "gauge", "flows", "in the delay queue now"),
     Metric("table_flows", "gauge", "flows", "in the flow table now"),

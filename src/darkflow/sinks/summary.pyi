@@ -22,3 +22,5 @@ class Summary:
         """(port, packets, flows, sources) of the ports with the most packets."""
     def top_sources(self, count: int) -> list[tuple[str, int, int, int, int]]:
         """(address, flows, packets, ports, targets) of those with the most flows."""
+    def inside_sources(self, count: int) -> list[tuple[str, int, int, int, int, int, int]]:
+        """The same of sources that sent outbound ones, with first_ns and last_ns behind them."""

@@ -1,17 +1,19 @@
 """Who sent dark flows to what: totals by port and by source, with exact distinct counts.
 
+Sources of our own that reach outside are told apart: they are likely infected.
+
 Two hash tables, each limited: one record per source, and one set of 64-bit keyed hashes of
 (source, port), (source, destination) and destination. What does not fit is counted in `dropped`;
 the distinct counts are then lower bounds.
 """
 
-from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcmp, memcpy, memset
 from darkflow.flow.batch cimport Events
 from darkflow.flow.hashing cimport siphash
 from darkflow.flow.layout cimport EVENT_DARK, EVENT_END, attempt_t, be16, event_t, key_of
-from darkflow.flow.networks cimport Networks
+from darkflow.flow.networks cimport OUTBOUND, Networks
 from darkflow.flow.networks import DIRECTIONS
 
 cdef extern from "<arpa/inet.h>" nogil:
@@ -33,12 +35,15 @@ cdef enum:
 ctypedef struct source_t:
     uint64_t hash
     uint64_t packets
+    int64_t first_ns                # first SYN of the first flow, last SYN of any
+    int64_t last_ns
     uint32_t flows                  # 0: the place is free
+    uint32_t outbound               # of them, those from the watched networks to elsewhere
     uint32_t ports
     uint32_t targets
     uint8_t address[16]
     uint8_t family                  # its length in bytes
-    uint8_t spare[3]
+    uint8_t spare[7]
 
 ctypedef struct hashes_t:           # of one flow
     uint64_t source
@@ -156,7 +161,8 @@ cdef class Summary:
         cdef int size = 4 if a.family == 4 else 16
         cdef port_t *port = &self.ports[be16(key + 2 * size + 2)]
         cdef source_t *source = self._source(key, size, hashes.source)
-        self.directions[self.networks.direction(a)] += 1
+        cdef int direction = self.networks.direction(a)
+        self.directions[direction] += 1
         port.packets += a.syn_count
         port.flows += 1
         self.destinations += self._is_new(hashes.destination)
@@ -165,6 +171,11 @@ cdef class Summary:
             if source != NULL:
                 source.ports += 1
         if source != NULL:
+            if source.flows == 0 or a.t0_ns < source.first_ns:
+                source.first_ns = a.t0_ns
+            if source.flows == 0 or a.last_syn_ns > source.last_ns:
+                source.last_ns = a.last_syn_ns
+            source.outbound += direction == OUTBOUND
             source.flows += 1
             source.packets += a.syn_count
             source.targets += self._is_new(hashes.target)
@@ -272,6 +283,13 @@ cdef class Summary:
 
     def top_sources(self, count):
         """(address, flows, packets, ports, targets) of those with the most flows."""
+        return [row[:5] for row in self._best(count, False)]
+
+    def inside_sources(self, count):
+        """The same of sources that sent outbound ones, with first_ns and last_ns behind them."""
+        return self._best(count, True)
+
+    def _best(self, count, bint inside):
         cdef uint64_t room = min(<uint64_t>count, self.source_count)
         cdef uint64_t kept = 0
         cdef uint64_t i, at
@@ -280,7 +298,7 @@ cdef class Summary:
             raise MemoryError("no memory for so many top sources")
         with nogil:
             for i in range(self.source_mask + 1):
-                if self.sources[i].flows == 0:
+                if self.sources[i].flows == 0 or (inside and self.sources[i].outbound == 0):
                     continue
                 # Insertion into a short sorted list; most sources do not get past its last place.
                 at = kept
@@ -291,7 +309,8 @@ cdef class Summary:
                     best[at] = &self.sources[i]
                     kept = min(kept + 1, room)
         rows = [
-            (_ip_text(best[i]), best[i].flows, best[i].packets, best[i].ports, best[i].targets)
+            (_ip_text(best[i]), best[i].flows, best[i].packets, best[i].ports, best[i].targets,
+             best[i].first_ns, best[i].last_ns)
             for i in range(kept)
         ]
         free(best)

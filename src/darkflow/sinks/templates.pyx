@@ -83,7 +83,7 @@ cdef class Template:
         self.fixed_bytes = sum(len(piece) for piece in self.pieces) + len(self.end)
 
     def line(self, tuple values, bytes more=b""):
-        """The line with these values: str, int, bool or None; `more` goes before its last brace.
+        """The line with these values: str, int, finite float, bool or None; `more` goes before its last brace.
 
         Strings are escaped as json.dumps does; ints have 64 bits.
         """
@@ -96,6 +96,10 @@ cdef class Template:
         if len(values) != len(self.pieces):
             raise ValueError(f"a line has {len(self.pieces)} values, not {len(values)}")
         for i, value in enumerate(values):
+            if type(value) is float:
+                texts[i] = repr(value).encode()
+                room += len(texts[i])
+                continue
             if type(value) is not str:
                 if value is not None and not isinstance(value, int):
                     raise TypeError(f"a line has no place for {value!r}")
