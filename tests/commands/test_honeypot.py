@@ -126,6 +126,8 @@ def test_what_is_told_of_a_session(place: Site, tmp_path: Path) -> None:
         assert ends_of(dark) == (source, source_port, *rest)
         assert dark["flow_id"] == told["flow_id"]
         assert dark["darkflow"]["t0_ns"] + 400_000_000 <= session["diverted_ns"]
+    # The last answer may still wait in the ring.
+    honeypot.wait_for(lambda: honeypot.status()["engine"]["answered"] >= 2)
     status = honeypot.status()
     assert status["mode"] == place.mode
     assert status["flows"]["diverted"] == status["flows"]["syns_replayed"] == 2
