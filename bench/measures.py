@@ -14,6 +14,7 @@ from typing import Any
 
 import dataplane
 import live
+import promises
 import report_page
 import stores
 from captures import BENCH, Captures, check, truth_path
@@ -31,8 +32,6 @@ from report import (
     figure,
     peak_mib,
 )  # fmt: skip
-
-import honeypot
 
 # IPv4 and IPv6: the usual tcp[tcpflags] alone sees only IPv4.
 FILTER = "tcp[tcpflags] & (tcp-syn|tcp-rst) != 0 or (ip6[6]==6 and ip6[53]&6!=0)"
@@ -353,5 +352,5 @@ MEASURES: dict[str, tuple[Callable[[Bench], Result], bool]] = {
     "live-latency": (live.latency, False),
     "report": (report_page.page, True),
     "plane": (dataplane.plane, False),
-    "honeypot": (honeypot.honeypot, False),
+    "honeypot": (promises.honeypot, False),
 }
