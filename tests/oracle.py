@@ -40,6 +40,9 @@ class Attempt:
 class Oracle:
     """Judges packets one by one; `events` holds (when, what, attempt's record)."""
 
+    # Whether answers in time are events, too.
+    tell_answers = False
+
     def __init__(self, hold_ns: int, idle_ns: int, queue: int = 10**9, table: int = 10**9) -> None:
         self.hold_ns, self.idle_ns = hold_ns, idle_ns
         self.queue, self.table = queue, table
@@ -125,6 +128,8 @@ class Oracle:
             a.state = "answered" if packet["kind"] == "syn_ack" else "refused"
             self.counts[a.state] += 1
             self.delays.append(packet["t_ns"] - a.t0_ns)
+            if self.tell_answers:
+                self._emit("answer", packet["t_ns"], a, answer=packet["kind"])
         elif a.state == "dark":
             self.counts["late_answers"] += 1
             self._end(a, packet["t_ns"], "late_answer")

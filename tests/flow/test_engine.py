@@ -70,11 +70,12 @@ def plain(event: dict[str, Any]) -> dict[str, Any]:
 
 
 def engine_says(
-    batches: list[list[dict[str, Any]]], end_ns: int, **options: Any
+    batches: list[list[dict[str, Any]]], end_ns: int, tell_answers: bool = False, **options: Any
 ) -> tuple[list[dict[str, Any]], Engine]:
     """Events of the engine for packets in batches; each batch's time is its last packet's."""
     decoder = Decoder()
     engine = Engine(HOLD_NS, IDLE_NS, **options)
+    engine.tell_answers = tell_answers
     events: list[dict[str, Any]] = []
     now_ns = -(1 << 63)
     for batch in batches:
@@ -91,10 +92,15 @@ def seen(engine: Engine, packets: Packets) -> list[dict[str, Any]]:
 
 
 def oracle_says(
-    packets: list[dict[str, Any]], end_ns: int, queue: int = 10**9, table: int = 10**9
+    packets: list[dict[str, Any]],
+    end_ns: int,
+    queue: int = 10**9,
+    table: int = 10**9,
+    tell_answers: bool = False,
 ) -> Oracle:
     """The oracle that has seen the packets."""
     oracle = Oracle(HOLD_NS, IDLE_NS, queue, table)
+    oracle.tell_answers = tell_answers
     for packet in packets:
         oracle.see(packet)
     oracle.finish(end_ns)
@@ -142,14 +148,14 @@ def cut(draw: st.DrawFn) -> tuple[list[list[dict[str, Any]]], int]:
 
 
 @settings(max_examples=500, deadline=None)
-@given(cut())
+@given(cut(), st.booleans())
 def test_engine_is_the_oracle_event_by_event(
-    case: tuple[list[list[dict[str, Any]]], int],
+    case: tuple[list[list[dict[str, Any]]], int], tell_answers: bool
 ) -> None:
     batches, end_ns = case
     packets = [p for batch in batches for p in batch]
-    oracle = oracle_says(packets, end_ns)
-    events, engine = engine_says(batches, end_ns, seed=bytes(range(16)))
+    oracle = oracle_says(packets, end_ns, tell_answers=tell_answers)
+    events, engine = engine_says(batches, end_ns, tell_answers, seed=bytes(range(16)))
     assert events == oracle.events
     assert engine.counters == oracle.counts
     assert engine.reply_delays.count == len(oracle.delays)

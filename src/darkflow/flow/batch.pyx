@@ -5,14 +5,14 @@ from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t
 from libc.stdlib cimport calloc, free, malloc, realloc
 from libc.string cimport memcpy, memset
 from darkflow.flow.layout cimport (
-    EVENT_DARK, EVENT_END, EVENT_LATE, EVENT_UNDECIDED, KIND_ANSWER, MAX_FRAMES, NO_TIME, attempt_t,
-    be16, be32, event_t, frame_t, key_of, row_t, tcp_at,
+    EVENT_ANSWER, EVENT_DARK, EVENT_END, EVENT_LATE, EVENT_UNDECIDED, KIND_ANSWER, MAX_FRAMES,
+    NO_TIME, attempt_t, be16, be32, event_t, frame_t, key_of, row_t, tcp_at,
 )
 
 KINDS = {1: "syn", 2: "syn_ack", 3: "rst", 4: "icmp"}
 EVENTS = {
     EVENT_DARK: "dark", EVENT_END: "end", EVENT_LATE: "late_answer",
-    EVENT_UNDECIDED: "undecided",
+    EVENT_UNDECIDED: "undecided", EVENT_ANSWER: "answer",
 }
 ENDS = {1: "idle", 2: "late_answer", 3: "table_full", 4: "end_of_capture"}
 
@@ -202,7 +202,7 @@ cdef dict _event(const event_t *e):
     }
     if e.kind == EVENT_END:
         event["end"] = ENDS[e.detail]
-    elif e.kind == EVENT_LATE:
+    elif e.kind == EVENT_LATE or e.kind == EVENT_ANSWER:
         event["answer"] = "syn_ack" if e.detail == KIND_ANSWER else "rst"
     event.update(_ends(a.head, a.family))
     return event

@@ -30,8 +30,8 @@ from darkflow.flow.batch cimport Events, Packets
 from darkflow.flow.keys cimport hash_of, ip_id_of, isn_of, reverse_key
 from darkflow.flow.kept cimport KeptFrames, judge
 from darkflow.flow.layout cimport (
-    END_IDLE, END_LATE_ANSWER, END_OF_CAPTURE, END_TABLE_FULL, EVENT_DARK, EVENT_END, EVENT_LATE,
-    EVENT_UNDECIDED, KEPT_DARK, KEPT_NOT, KIND_ICMP, KIND_RESET, KIND_SYN, NO_TIME, REPORTER_AT, STATE_ANSWERED,
+    END_IDLE, END_LATE_ANSWER, END_OF_CAPTURE, END_TABLE_FULL, EVENT_ANSWER, EVENT_DARK, EVENT_END,
+    EVENT_LATE, EVENT_UNDECIDED, KEPT_DARK, KEPT_NOT, KIND_ICMP, KIND_RESET, KIND_SYN, NO_TIME, REPORTER_AT, STATE_ANSWERED,
     STATE_DARK, STATE_HELD, STATE_REFUSED, attempt_t, event_t, key_of, row_t,
 )
 from darkflow.flow.tally cimport MAX_RETRIES, Tally
@@ -338,6 +338,8 @@ cdef class Engine(Tally):
                 a.state = STATE_ANSWERED
                 self.counts.answered += 1
             self.reply_delays.add(row.t_ns - a.t0_ns)
+            if self.tell_answers:
+                self._emit(a, EVENT_ANSWER, row.t_ns, row.kind)
             judge(a.kept, KEPT_NOT)
             a.kept = NULL
         elif a.state == STATE_DARK:

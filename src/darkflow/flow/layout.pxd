@@ -35,6 +35,7 @@ cdef enum:
     EVENT_END = 2           # the dark flow's record is complete
     EVENT_LATE = 3          # an answer after the verdict
     EVENT_UNDECIDED = 4     # the input has ended before the verdict
+    EVENT_ANSWER = 5        # an answer in time; only where Tally.tell_answers asks for it
 
 # Why a dark flow's record closed.
 cdef enum:
@@ -121,7 +122,7 @@ ctypedef struct event_t:            # an attempt as it stood when the event happ
     attempt_t attempt
     int64_t t_ns                    # verdict, end or late answer, network time
     uint8_t kind
-    uint8_t detail                  # EVENT_END: why; EVENT_LATE: KIND_ANSWER or KIND_RESET
+    uint8_t detail                  # EVENT_END: why; EVENT_LATE, EVENT_ANSWER: KIND_ANSWER or KIND_RESET
     uint8_t digits                  # precision of t_ns
     uint8_t spare[5]
 

@@ -28,3 +28,4 @@ cdef class Tally:
     cdef readonly Delays late_delays
     cdef readonly Delays retry_spans
     cdef KeptFrames kept
+    cdef public bint tell_answers   # an event for each answer in time, too

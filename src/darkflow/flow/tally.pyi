@@ -7,6 +7,8 @@ class Tally:
     reply_delays: Delays
     late_delays: Delays
     retry_spans: Delays
+    tell_answers: bool
+    """Whether there is an event for each answer in time, too; sinks that want none ignore it."""
     @property
     def counters(self) -> dict[str, int]:
         """What became of every SYN and answer; syn = attempts + repeated + dropped_queue."""
