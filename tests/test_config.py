@@ -278,7 +278,9 @@ def test_defaults() -> None:
         "responder_certificate": None, "responder_marker": None,
         "metrics": None, "store_flush": 2 * SECOND_NS, "store_rows": 500_000, "store_days": 30,
         "store_bytes": 10 << 30, "output_buffer": 64 << 20, "rotate_size": None,
-        "rotate_time": None, "rotate_keep": 10,
+        "rotate_time": None, "rotate_keep": 10, "store_answered": 3600 * SECOND_NS,
+        "addresses_size": 4_000_000, "settle": 3600 * SECOND_NS, "half_life": 7, "bound": 1e-4,
+        "longest": 30 * SECOND_NS,
     }  # fmt: skip
 
 
@@ -305,6 +307,26 @@ def test_where_to_listen(text: str, address: tuple[str, int]) -> None:
 def test_where_nobody_can_listen(text: str) -> None:
     with pytest.raises(ValueError, match=r"write for example 127\.0\.0\.1:9465"):
         units.parse_listen(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "share"), [("0.01%", 1e-4), ("0.0001", 1e-4), ("50 %", 0.5), ("99.9%", 0.999)]
+)
+def test_shares(text: str, share: float) -> None:
+    assert units.parse_share(text) == pytest.approx(share)
+
+
+@pytest.mark.parametrize("text", ["", "%", "0", "1", "100%", "-1%", "1e-4", "0.1s", "nan", "1.2.3"])
+def test_what_is_no_share(text: str) -> None:
+    with pytest.raises(ValueError, match="no share between 0 and 1"):
+        units.parse_share(text)
+
+
+def test_how_often() -> None:
+    assert [units.parse_every(text) for text in ("0", "1s", "24h")] == [0, 10**9, 86_400 * 10**9]
+    for text in ("999ms", "25h", "never"):
+        with pytest.raises(ValueError):
+            units.parse_every(text)
 
 
 def test_names_and_flags_are_told_apart() -> None:

@@ -35,6 +35,10 @@ TESTED_THROUGH = {
     "arrow": "test_columns",
     "units": "test_config",
     "parser_honeypot": "test_parser",
+    "parser_learning": "test_parser",
+    "reading": "test_addresses",
+    "stored_addresses": "test_addresses",
+    "stored_waits": "test_tune",
     "supervisor": "test_sensor",
 }
 

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
 EXIT_USAGE = 2
 # Of a store, as sinks/delta.py has them, which takes too long to import for this.
-TABLES = ("darkflows", "late_answers", "undecided", "sessions", "cuts", "cut_traces", "stats")
+TABLES = ("darkflows", "late_answers", "undecided", "sessions", "cuts", "cut_traces", "answered",
+          "stats")  # fmt: skip
 
 EXAMPLES = """\
 examples:
@@ -109,6 +110,7 @@ def build_parser() -> Parser:
     _add_doctor(commands)
     _add_query(commands)
     _add_export(commands)
+    add_learning(commands)
     demo = commands.add_parser(
         "lab",
         help="scan a small internet of network namespaces and show what is dark in it (root)",
@@ -123,6 +125,26 @@ def build_parser() -> Parser:
     demo.add_argument("--keep", metavar="FILE", help="keep the capture here")
     demo.add_argument("--recorded", metavar="FILE", help="without root: analyze this capture")
     return parser
+
+
+def add_learning(commands: argparse._SubParsersAction[Parser]) -> None:
+    """The commands that learn from captures or a store."""
+    from darkflow.commands import parser_learning as learning
+
+    for name, told, description, examples in learning.COMMANDS:
+        parser = commands.add_parser(
+            name,
+            help=told,
+            description=description,
+            epilog=examples,
+            formatter_class=HelpFormatter,
+            allow_abbrev=False,
+        )
+        learning.add_options(name, parser)
+        _add_settings(parser, name)
+        parser.add_argument(
+            "--config", metavar="FILE", help="read settings and options from this TOML file"
+        )
 
 
 def commands_of(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:

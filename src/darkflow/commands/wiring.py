@@ -124,11 +124,17 @@ class Wiring:
             self.settings["store_bytes"],
         )
 
-    def _store_sink(self, store: Store) -> Sink:
-        """The store has a sink for each pipeline, and is closed after all of them."""
+    def _store_sinks(self, store: Store) -> list[Sink]:
+        """The store has sinks for each pipeline, and is closed after all of them."""
         from darkflow.sinks.columns import Columns
 
-        return store.sink(Columns(self.networks, self.settings["hold"], self._at_verdict))
+        hold_ns, every_ns = self.settings["hold"], self.settings["store_answered"]
+        sinks: list[Sink] = [store.sink(Columns(self.networks, hold_ns, self._at_verdict))]
+        if every_ns:
+            from darkflow.sinks.answered import Answered
+
+            sinks.append(Answered(store, self.networks, self.seed, every_ns))
+        return sinks
 
     def pipeline(self, first: Sink, reorder_ns: int) -> Pipeline:
         """The stages and sinks of one worker, `first` before the others."""
@@ -136,7 +142,7 @@ class Wiring:
         sinks = [first, *self._event_sinks()]
         kept = None
         if self.store is not None:
-            sinks.append(self._store_sink(self.store))
+            sinks += self._store_sinks(self.store)
         if self.dark_pcap is not None:
             from darkflow.sinks.dark_pcap import DarkPcap
 
@@ -144,6 +150,7 @@ class Wiring:
             sinks.append(DarkPcap(kept, self.dark_pcap))
         sizes = (settings["queue_size"], settings["flow_table_size"])
         engine = Engine(settings["hold"], settings["idle"], sizes, self.seed, kept)
+        engine.tell_answers = self.store is not None and settings["store_answered"] > 0
         order = Reorder(reorder_ns, settings["reorder_size"])
         return Pipeline(Decoder(settings["decap"], kept), order, engine, sinks)
 
