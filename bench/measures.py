@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import dataplane
+import lists
 import live
 import stores
 from captures import BENCH, Captures, check, truth_path
@@ -349,4 +350,5 @@ MEASURES: dict[str, tuple[Callable[[Bench], Result], bool]] = {
     "live-cpu": (live.cpu, False),
     "live-latency": (live.latency, False),
     "plane": (dataplane.plane, False),
+    "addresses": (lists.addresses, False),
 }

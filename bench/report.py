@@ -15,6 +15,7 @@ from process import Figure, Sample
 BEGIN, END = "<!-- bench:begin -->", "<!-- bench:end -->"
 SOAK = ("<!-- soak:begin -->", "<!-- soak:end -->")
 PLANE = ("<!-- plane:begin -->", "<!-- plane:end -->")
+LISTS = ("<!-- addresses:begin -->", "<!-- addresses:end -->")
 MIB = 1 << 20
 
 

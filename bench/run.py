@@ -2,8 +2,8 @@
 
 A full run makes its captures (5 GB of disk, some minutes), measures, writes the tables and the aims
 between the markers of docs/performance.md, and removes the captures. Exit status 1 if an aim is
-missed. --quick and --only print and write nothing, but for `--only plane`, which has a section of
-its own.
+missed. --quick and --only print and write nothing, but for `--only plane` and `--only addresses`,
+which have sections of their own.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from pathlib import Path
 
 from captures import BENCH, REFERENCE, Captures, affordable_scale
 from measures import MEASURES, Bench
-from report import PLANE, Result, document, machine, replace_between_markers
+from report import LISTS, PLANE, Result, document, machine, replace_between_markers
 
 PAGE = BENCH.parent / "docs" / "performance.md"
 QUICK_SCALE = 0.01
 # Measures that have a section of the page to themselves; --only writes it, too.
-SECTIONS = {"plane": PLANE}
+SECTIONS = {"plane": PLANE, "addresses": LISTS}
 
 
 @dataclass(frozen=True)

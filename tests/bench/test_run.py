@@ -15,6 +15,7 @@ from process import Command, Figure, Sample, in_turn, python, ratio, run_step
 from report import (
     BEGIN,
     END,
+    LISTS,
     PLANE,
     Aim,
     Result,
@@ -145,7 +146,7 @@ def test_a_missed_aim_is_the_exit_status(
         return Result([], [Aim("that", "<= 1", "2", False)])
 
     page = tmp_path / "page.md"
-    empty = f"{BEGIN}\n{END}\n{PLANE[0]}\n{PLANE[1]}\n"
+    empty = f"{BEGIN}\n{END}\n{PLANE[0]}\n{PLANE[1]}\n{LISTS[0]}\n{LISTS[1]}\n"
     page.write_text(empty)
     monkeypatch.setattr(run, "PAGE", page)
     monkeypatch.setattr(run, "affordable_scale", lambda _: 1.0)
