@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import dataplane
+import lists
 import live
 import promises
 import report_page
@@ -353,4 +354,5 @@ MEASURES: dict[str, tuple[Callable[[Bench], Result], bool]] = {
     "report": (report_page.page, True),
     "plane": (dataplane.plane, False),
     "honeypot": (promises.honeypot, False),
+    "addresses": (lists.addresses, False),
 }

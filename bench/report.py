@@ -17,6 +17,7 @@ SOAK = ("<!-- soak:begin -->", "<!-- soak:end -->")
 REPORT = ("<!-- report:begin -->", "<!-- report:end -->")
 PLANE = ("<!-- plane:begin -->", "<!-- plane:end -->")
 HONEYPOT = ("<!-- honeypot:begin -->", "<!-- honeypot:end -->")
+LISTS = ("<!-- addresses:begin -->", "<!-- addresses:end -->")
 MIB = 1 << 20
 
 

@@ -2,8 +2,8 @@
 
 A full run makes its captures (5 GB of disk, some minutes), measures, writes the tables and the aims
 between the markers of docs/performance.md, and removes the captures. Exit status 1 if an aim is
-missed. --quick and --only print and write nothing, but for `--only` plane, honeypot and report,
-which have sections of their own.
+missed. --quick and --only print and write nothing, but for `--only` plane, honeypot, report and
+addresses, which have sections of their own.
 """
 
 from __future__ import annotations
@@ -18,12 +18,21 @@ from pathlib import Path
 
 from captures import BENCH, REFERENCE, Captures, affordable_scale
 from measures import MEASURES, Bench
-from report import HONEYPOT, PLANE, REPORT, Result, document, machine, replace_between_markers
+from report import (
+    HONEYPOT,
+    LISTS,
+    PLANE,
+    REPORT,
+    Result,
+    document,
+    machine,
+    replace_between_markers,
+)
 
 PAGE = BENCH.parent / "docs" / "performance.md"
 QUICK_SCALE = 0.01
 # Measures that have a section of the page to themselves; --only writes it, too.
-SECTIONS = {"plane": PLANE, "honeypot": HONEYPOT, "report": REPORT}
+SECTIONS = {"plane": PLANE, "honeypot": HONEYPOT, "report": REPORT, "addresses": LISTS}
 
 
 @dataclass(frozen=True)

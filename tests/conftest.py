@@ -25,16 +25,17 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 # workers (`make test`) those tests run one after the other, and these beside them, out of the way.
 TESTS = Path(__file__).resolve().parent
 COMPUTES = tuple(str(TESTS / name) for name in (
-    "analysis/", "bench/test_run.py", "bench/test_stores.py", "bench/test_traffic.py",
-    "commands/test_analyze.py", "commands/test_config_", "commands/test_detecting.py",
-    "commands/test_export.py", "sinks/test_alerts.py", "sinks/test_detections.py",
-    "sinks/test_labels.py", "sinks/test_scan_records.py",
-    "commands/test_query.py", "contrib/", "flow/", "honeypot/protocols/",
-    "honeypot/test_conversation.py", "honeypot/test_machines.py", "sinks/test_columns.py",
-    "sinks/test_dark_pcap.py", "sinks/test_housekeeping.py", "sinks/test_lines.py",
-    "sinks/test_records_stored.py", "sinks/test_summary.py", "sources/test_compressed.py",
-    "sources/test_kernel_filter.py", "sources/test_records.py", "test_cli.py", "test_docs.py",
-    "test_sanitize.py", "test_style.py", "test_truth.py",
+    "analysis/", "bench/test_lists.py", "bench/test_run.py", "bench/test_stores.py",
+    "bench/test_traffic.py", "commands/test_addresses.py", "commands/test_analyze.py",
+    "commands/test_config_", "commands/test_detecting.py", "commands/test_export.py",
+    "commands/test_query.py", "commands/test_tune.py", "contrib/", "flow/", "honeypot/protocols/",
+    "honeypot/test_conversation.py", "honeypot/test_machines.py", "sinks/test_alerts.py",
+    "sinks/test_answered.py", "sinks/test_columns.py", "sinks/test_dark_pcap.py",
+    "sinks/test_detections.py", "sinks/test_endpoints.py", "sinks/test_housekeeping.py",
+    "sinks/test_labels.py", "sinks/test_lines.py", "sinks/test_records_stored.py",
+    "sinks/test_scan_records.py", "sinks/test_summary.py", "sinks/test_waits.py",
+    "sources/test_compressed.py", "sources/test_kernel_filter.py", "sources/test_records.py",
+    "test_cli.py", "test_docs.py", "test_sanitize.py", "test_style.py", "test_truth.py",
 ))  # fmt: skip
 IS_WORKER = "PYTEST_XDIST_WORKER" in os.environ
 

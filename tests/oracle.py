@@ -41,6 +41,8 @@ class Attempt:
 class Oracle:
     """Judges packets one by one; `events` holds (when, what, attempt's record)."""
 
+    # Whether answers in time are events, too.
+
     def __init__(self, hold_ns: int, idle_ns: int, queue: int = 10**9, table: int = 10**9) -> None:
         self.hold_ns, self.idle_ns = hold_ns, idle_ns
         self.queue, self.table = queue, table

@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from darkflow import config, units
+from darkflow import units
 from darkflow.config import SETTINGS
+from darkflow.setting import Setting
 from darkflow.units import (
     SECOND_NS,
     TUNNEL_NAMES,
@@ -254,7 +255,7 @@ def test_a_marker_is_a_word_that_needs_no_escape_anywhere() -> None:
 
 
 @pytest.mark.parametrize("setting", SETTINGS, ids=lambda setting: setting.name)
-def test_every_default_is_what_a_user_could_write(setting: config.Setting) -> None:
+def test_every_default_is_what_a_user_could_write(setting: Setting) -> None:
     if setting.default is not None:
         setting.parse(setting.default)
     assert setting.help
@@ -278,7 +279,9 @@ def test_defaults() -> None:
         "responder_certificate": None, "responder_marker": None,
         "metrics": None, "store_flush": 2 * SECOND_NS, "store_rows": 500_000, "store_days": 30,
         "store_bytes": 10 << 30, "output_buffer": 64 << 20, "rotate_size": None,
-        "rotate_time": None, "rotate_keep": 10,
+        "rotate_time": None, "rotate_keep": 10, "store_answered": 3600 * SECOND_NS,
+        "addresses_size": 4_000_000, "settle": 3600 * SECOND_NS, "half_life": 7, "bound": 1e-4,
+        "longest": 30 * SECOND_NS,
         "scans": "auto", "scan_targets": 25, "scan_targets6": 100, "scan_gap": 900 * SECOND_NS,
         "scan_gap6": 3600 * SECOND_NS, "scan_scale": True, "scan_sources": 65_536,
         "inside_targets": 10, "backscatter_packets": 25, "backscatter_time": 60 * SECOND_NS,
@@ -310,6 +313,26 @@ def test_where_to_listen(text: str, address: tuple[str, int]) -> None:
 def test_where_nobody_can_listen(text: str) -> None:
     with pytest.raises(ValueError, match=r"write for example 127\.0\.0\.1:9465"):
         units.parse_listen(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "share"), [("0.01%", 1e-4), ("0.0001", 1e-4), ("50 %", 0.5), ("99.9%", 0.999)]
+)
+def test_shares(text: str, share: float) -> None:
+    assert units.parse_share(text) == pytest.approx(share)
+
+
+@pytest.mark.parametrize("text", ["", "%", "0", "1", "100%", "-1%", "1e-4", "0.1s", "nan", "1.2.3"])
+def test_what_is_no_share(text: str) -> None:
+    with pytest.raises(ValueError, match="no share between 0 and 1"):
+        units.parse_share(text)
+
+
+def test_how_often() -> None:
+    assert [units.parse_every(text) for text in ("0", "1s", "24h")] == [0, 10**9, 86_400 * 10**9]
+    for text in ("999ms", "25h", "never"):
+        with pytest.raises(ValueError):
+            units.parse_every(text)
 
 
 def test_names_and_flags_are_told_apart() -> None:

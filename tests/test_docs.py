@@ -23,7 +23,9 @@ def commands() -> dict[str, argparse.ArgumentParser]:
     raise AssertionError("no commands")
 
 
-@pytest.mark.parametrize("command", ["analyze", "doctor", "honeypot", "report", "sensor"])
+@pytest.mark.parametrize(
+    "command", ["addresses", "analyze", "doctor", "honeypot", "report", "sensor", "tune"]
+)
 def test_settings_table_is_in_the_docs(command: str) -> None:
     assert settings_as_markdown(command) in (ROOT / "docs" / f"{command}.md").read_text()
 

@@ -103,6 +103,8 @@ def main(argv: list[str]) -> int:
         return _stored(options)
     if options.command == "report":
         return _report(options, settings)
+    if options.command in ("addresses", "tune"):
+        return _learn(options, settings)
     if options.command in ("status", "flows", "cut", "allow"):
         return _remote(options)
     if options.print_config:
@@ -123,6 +125,16 @@ def main(argv: list[str]) -> int:
     from darkflow.commands.analyze import analyze_command
 
     return analyze_command(options, settings)
+
+
+def _learn(options: argparse.Namespace, settings: dict[str, Any]) -> int:
+    if options.command == "addresses":
+        from darkflow.commands.addresses import addresses_command
+
+        return addresses_command(options, settings)
+    from darkflow.commands.tune import tune_command
+
+    return tune_command(options, settings)
 
 
 def _remote(options: argparse.Namespace) -> int:

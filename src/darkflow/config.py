@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from darkflow.setting import Setting
 from darkflow.units import (
     parse_block,
     parse_block_time,
     parse_bytes,
     parse_count,
     parse_days,
+    parse_every,
     parse_few,
     parse_listen,
     parse_marker,
@@ -18,6 +20,7 @@ from darkflow.units import (
     parse_rotate_size,
     parse_rows,
     parse_sessions,
+    parse_share,
     parse_size,
     parse_sources,
     parse_store_bytes,
@@ -28,40 +31,6 @@ from darkflow.units import (
     parse_workers,
     parse_yes_no,
 )
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from typing import Any
-
-
-class Setting:
-    """One setting: name, flags, default and unit as a user writes them, help, how it is read."""
-
-    # No dataclass: its import alone costs a third of `darkflow --help`.
-    __slots__ = ("default", "flags", "help", "name", "parse", "unit")
-
-    def __init__(
-        self,
-        name: str,
-        flags: tuple[str, ...],
-        default: str | None,
-        unit: str,
-        help: str,
-        parse: Callable[[str], Any],
-    ) -> None:
-        self.name = name
-        self.flags = flags
-        self.default = default
-        self.unit = unit
-        self.help = help
-        self.parse = parse
-
-    @property
-    def is_list(self) -> bool:
-        """Whether it takes several values with commas between them; in TOML: a list."""
-        return self.unit.endswith(",...")
-
 
 SETTINGS: tuple[Setting, ...] = (
     Setting(
@@ -322,12 +291,42 @@ SETTINGS: tuple[Setting, ...] = (
         "store_bytes", ("--store-bytes",), "10GiB", "bytes",
         "size of the store; the oldest days go first", parse_store_bytes,
     ),
+    Setting(
+        "store_answered", ("--store-answered",), "1h", "time",
+        "how often the store is told which watched addresses and ports answer, in network time; 0:"
+        " never", parse_every,
+    ),
+    Setting(
+        "addresses_size", ("--addresses-size",), "4000000", "entries",
+        "addresses, and ports of them, that are told apart; those beyond them are counted and left"
+        " out", parse_size,
+    ),
+    Setting(
+        "settle", ("--settle",), "1h", "time",
+        "silence of this length is half a proof: who asks for longer learns more",
+        parse_positive_time,
+    ),
+    Setting(
+        "half_life", ("--half-life",), "7", "days",
+        "after so long without being asked, what was learnt of an address counts half", parse_days,
+    ),
+    Setting(
+        "bound", ("--bound",), "0.01%", "share",
+        "how many of the attempts that a live host answers may be called dark", parse_share,
+    ),
+    Setting(
+        "longest", ("--longest",), "30s", "time",
+        "the longest T that is looked at; attempts that a capture does not show for so long are"
+        " left out", parse_positive_time,
+    ),
 )  # fmt: skip
 
 
 # The settings that only some commands have; the others are everybody's.
 ONLY = (
     (("analyze",), ("reorder", "limit", "summary_size", "top")),
+    (("addresses",), ("addresses_size", "settle", "half_life")),
+    (("tune",), ("bound", "longest")),
     (("sensor", "honeypot"), (
         "ring_size", "ring_block", "ring_timeout", "workers", "stats", "metrics",
         "output_buffer", "rotate_size", "rotate_time", "rotate_keep",
@@ -348,6 +347,17 @@ DOCTOR = (
 
 # What `darkflow report` takes for captures, and how many rows its tables have.
 REPORT = ("networks", "hold", "idle", "reorder", "decap", "top")
+# What reads captures only to learn from them; T of `tune` is what it looks for.
+_READING = (
+    "networks", "idle", "reorder", "decap", "limit", "queue_size", "flow_table_size",
+    "reorder_size",
+)  # fmt: skip
+EXACTLY = {
+    "doctor": DOCTOR,
+    "report": REPORT,
+    "addresses": (*_READING, "hold", "addresses_size", "settle", "half_life"),
+    "tune": (*_READING, "bound", "longest"),
+}
 
 # The settings that a running sensor takes up when it reads its file again (SIGHUP). The others
 # are built into what it allocates at its start.
@@ -356,9 +366,8 @@ LIVE = ("networks", "stats", "store_flush", "store_rows", "store_days", "store_b
 
 def settings_of(command: str) -> list[Setting]:
     """The settings that a command has."""
-    for only, names in (("doctor", DOCTOR), ("report", REPORT)):
-        if command == only:
-            return [setting for setting in SETTINGS if setting.name in names]
+    if command in EXACTLY:
+        return [setting for setting in SETTINGS if setting.name in EXACTLY[command]]
     others = {name for owners, names in ONLY if command not in owners for name in names}
     return [setting for setting in SETTINGS if setting.name not in others]
 

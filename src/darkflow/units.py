@@ -110,6 +110,26 @@ def parse_store_bytes(text: str) -> int:
     return size_bytes
 
 
+def parse_share(text: str) -> float:
+    """A share between 0 and 1, neither of them, from "0.01%" or "0.0001"."""
+    number, unit = _split(text)
+    try:
+        share = float(number) / {"%": 100, "": 1}[unit]
+    except (ValueError, KeyError):
+        share = 0.0
+    if not 0 < share < 1:
+        raise ValueError(f"{text!r} is no share between 0 and 1: write for example 0.01% or 0.0001")
+    return share
+
+
+def parse_every(text: str) -> int:
+    """How often, in ns: at least 1 s and at most a day; 0: never."""
+    time_ns = parse_time(text)
+    if 0 < time_ns < SECOND_NS:
+        raise ValueError(f"{text!r} is too short: at least 1s, or 0 for never")
+    return time_ns
+
+
 def parse_block(text: str) -> int:
     """A ring's block in bytes: a power of two from 64 KiB to 64 MiB."""
     size_bytes = parse_bytes(text)

@@ -16,7 +16,8 @@ from darkflow.cli import parse_settings, read_options
 from darkflow.commands.config_file import keys_of
 from darkflow.commands.config_text import config_text
 from darkflow.commands.parser import build_parser, commands_of
-from darkflow.config import LIVE, SETTINGS, Setting, settings_of
+from darkflow.config import LIVE, SETTINGS, settings_of
+from darkflow.setting import Setting
 from darkflow.units import TUNNEL_NAMES
 from running import darkflow
 

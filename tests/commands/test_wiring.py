@@ -38,7 +38,9 @@ def test_outputs_are_opened_only_when_asked_for(tmp_path: Path) -> None:
 def test_a_store_is_one_of_the_sinks(tmp_path: Path) -> None:
     stored = wired(store=str(tmp_path))
     pipeline = stored.pipeline(Summary(stored.networks), 0)
-    assert [sink.name for sink in pipeline.sinks] == ["the summary", f"store {tmp_path}", "scans"]
+    assert [sink.name for sink in pipeline.sinks] == [
+        "the summary", f"store {tmp_path}", f"store {tmp_path}, table answered", "scans",
+    ]  # fmt: skip
     another = stored.pipeline(Summary(stored.networks), 0)
     assert pipeline.sinks[1] is not another.sinks[1]
     pipeline.finish(0)
@@ -46,9 +48,20 @@ def test_a_store_is_one_of_the_sinks(tmp_path: Path) -> None:
     assert stored.store is not None
     stored.store.close()
     assert sorted(path.name for path in tmp_path.iterdir()) == [
-        "backscatter", "cut_traces", "cuts", "darkflows", "late_answers", "scans", "sessions",
-        "stats", "undecided",
+        "answered", "backscatter", "cut_traces", "cuts", "darkflows", "late_answers", "scans",
+        "sessions", "stats", "undecided",
     ]  # fmt: skip
+
+
+def test_a_store_that_wants_no_answers_is_told_of_none(tmp_path: Path) -> None:
+    stored = wired(store=str(tmp_path))
+    stored.settings["store_answered"] = 0
+    pipeline = stored.pipeline(Summary(stored.networks), 0)
+    assert [sink.name for sink in pipeline.sinks] == ["the summary", f"store {tmp_path}", "scans"]
+    assert not wired().pipeline(Summary(stored.networks), 0).engine.tells
+    pipeline.finish(0)
+    assert stored.store is not None
+    stored.store.close()
 
 
 def test_what_a_reload_changes_reaches_the_networks_and_the_store(tmp_path: Path) -> None:

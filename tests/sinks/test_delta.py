@@ -9,7 +9,7 @@ import pytest
 from deltalake import DeltaTable, write_deltalake
 
 from darkflow.sinks.arrow import Rows
-from darkflow.sinks.delta import STATS_SCHEMA, TABLES, Table, Upkeep, stats_rows
+from darkflow.sinks.delta import SCHEMAS, TABLES, Table, Upkeep, stats_rows
 from darkflow.sinks.fields import columns_of
 from storing import columns, feed
 
@@ -31,7 +31,7 @@ def test_a_new_table_is_empty_and_has_its_columns(tmp_path: Path, name: str) -> 
     Table(tmp_path, name, "run")
     found = read(tmp_path, name)
     assert found.height == 0
-    expected = [c.name for c in columns_of(name)] if name != "stats" else [*STATS_SCHEMA]
+    expected = [*SCHEMAS[name]] if name in SCHEMAS else [c.name for c in columns_of(name)]
     assert sorted(found.columns) == sorted(expected)
     assert DeltaTable(tmp_path / name).metadata().partition_columns == ["day"]
 

@@ -9,7 +9,8 @@ from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from typing import Any
 
-from darkflow.config import SETTINGS, Setting
+from darkflow.config import SETTINGS
+from darkflow.setting import Setting
 
 LARGEST_BYTES = 1 << 20
 NOT_IN_FILE = ("help", "config", "print_config")

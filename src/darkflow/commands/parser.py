@@ -18,7 +18,7 @@ EXIT_USAGE = 2
 # Of a store, as sinks/delta.py has them, which takes too long to import for this.
 TABLES = (
     "darkflows", "late_answers", "undecided", "sessions", "cuts", "cut_traces", "scans",
-    "backscatter", "stats",
+    "backscatter", "answered", "stats",
 )  # fmt: skip
 
 EXAMPLES = """\
@@ -115,8 +115,29 @@ def build_parser() -> Parser:
     _add_query(commands)
     _add_export(commands)
     _add_report(commands)
+    add_learning(commands)
     add_lab(commands, HelpFormatter)
     return parser
+
+
+def add_learning(commands: argparse._SubParsersAction[Parser]) -> None:
+    """The commands that learn from captures or a store."""
+    from darkflow.commands import parser_learning as learning
+
+    for name, told, description, examples in learning.COMMANDS:
+        parser = commands.add_parser(
+            name,
+            help=told,
+            description=description,
+            epilog=examples,
+            formatter_class=HelpFormatter,
+            allow_abbrev=False,
+        )
+        learning.add_options(name, parser)
+        _add_settings(parser, name)
+        parser.add_argument(
+            "--config", metavar="FILE", help="read settings and options from this TOML file"
+        )
 
 
 def commands_of(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:

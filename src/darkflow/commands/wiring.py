@@ -166,18 +166,24 @@ class Wiring:
             self.settings["store_bytes"],
         )
 
-    def _store_sink(self, store: Store) -> Sink:
-        """The store has a sink for each pipeline, and is closed after all of them."""
+    def _store_sinks(self, store: Store) -> list[Sink]:
+        """The store has sinks for each pipeline, and is closed after all of them."""
         from darkflow.sinks.columns import Columns
 
-        return store.sink(Columns(self.networks, self.settings["hold"], self._at_verdict))
+        hold_ns, every_ns = self.settings["hold"], self.settings["store_answered"]
+        sinks: list[Sink] = [store.sink(Columns(self.networks, hold_ns, self._at_verdict))]
+        if every_ns:
+            from darkflow.sinks.answered import Answered
+
+            sinks.append(Answered(store, self.networks, self.seed, every_ns))
+        return sinks
 
     def pipeline(self, first: Sink, reorder_ns: int) -> Pipeline:
         """The stages and sinks of one worker, `first` before the others."""
         settings = self.settings
         # The store first: a reader of lines that goes ends the run. Scans before the event lines,
         # whose sinks may close their files at the end.
-        stored = [] if self.store is None else [self._store_sink(self.store)]
+        stored = [] if self.store is None else self._store_sinks(self.store)
         scans = [] if self.detecting is None else [self.detecting.sink()]
         sinks = [first, *stored, *scans, *self._event_sinks()]
         kept = None
@@ -190,7 +196,8 @@ class Wiring:
             kept = KeptFrames(settings["frame_buffer"], only_larger=True)
             sinks.append(Forget(kept))
         sizes = (settings["queue_size"], settings["flow_table_size"])
-        tells = self.detecting is not None
+        answered = self.store is not None and settings["store_answered"] > 0
+        tells = self.detecting is not None or answered
         engine = Engine(settings["hold"], settings["idle"], sizes, self.seed, kept, tells)
         order = Reorder(reorder_ns, settings["reorder_size"])
         return Pipeline(Decoder(settings["decap"], kept), order, engine, sinks)

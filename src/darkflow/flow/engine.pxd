@@ -11,7 +11,7 @@ cdef class Engine(Tally):
     cdef uint64_t queue_size
     cdef uint64_t table_size
     cdef Events events
-    cdef bint tells
+    cdef readonly bint tells
     cdef uint32_t _rows(self, Packets packets, uint32_t begin) except? 0 nogil
     cdef int _advance(self, int64_t now_ns) except -1 nogil
     cdef int _turn_dark(self, uint32_t number) except -1 nogil

@@ -9,6 +9,8 @@ MAX_SIZE: int
 class Engine(Tally):
     """Judges attempts: `observe` takes rows in the order of time and gives event rows."""
 
+    tells: bool
+    """Whether there are events of who was reached and of lone answers, too."""
     def __init__(
         self,
         hold_ns: int,

@@ -28,7 +28,7 @@ from darkflow.sinks.columns import Columns
 from darkflow.sinks.fields import TABLES as EVENT_TABLES
 from darkflow.sinks.metrics import METRICS, flat
 
-TABLES = (*EVENT_TABLES, "stats")
+TABLES = (*EVENT_TABLES, "answered", "stats")
 KEPT_HOURS = 1
 CONFIGURATION: dict[str, str | None] = {
     "delta.checkpointInterval": "50",
@@ -62,6 +62,19 @@ STATS_SCHEMA = pl.Schema(
     }
 )
 
+# A row of a watched address and port that answered, of some time (--store-answered).
+ANSWERED_SCHEMA = pl.Schema(
+    {
+        "timestamp": pl.Datetime("us", "UTC"),
+        "day": pl.Date(),
+        "dest_ip": pl.String(),
+        "dest_port": pl.Int64(),
+        **dict.fromkeys(("answered", "refused", "late", "first_ns", "last_ns"), pl.Int64()),
+        "delay_ns": HISTOGRAM,
+    }
+)
+SCHEMAS = {"answered": ANSWERED_SCHEMA, "stats": STATS_SCHEMA}
+
 
 def stats_rows(rows: list[dict[str, Any]]) -> pl.DataFrame:
     """Rows of the table `stats`; a metric that a row lacks is null."""
@@ -75,7 +88,7 @@ class Table:
         self.name = name
         self._run = run
         self._unsure = False
-        schema: Any = STATS_SCHEMA if name == "stats" else Columns.empty(name)
+        schema: Any = SCHEMAS.get(name) or Columns.empty(name)
         self._table = DeltaTable.create(
             store / name,
             Schema.from_arrow(schema),

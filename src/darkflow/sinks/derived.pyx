@@ -4,7 +4,8 @@ from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcmp, memcpy, memset, strlen
 from darkflow.flow.hashing cimport siphash
 from darkflow.flow.layout cimport (
-    EVENT_DARK, EVENT_END, EVENT_LATE, EVENT_UNDECIDED, attempt_t, be16, be32, event_t, key_of,
+    EVENT_DARK, EVENT_END, EVENT_LATE, EVENT_UNDECIDED, attempt_t, be16, be32,
+    event_t, key_of,
 )
 
 cdef extern from "<arpa/inet.h>" nogil:
@@ -71,7 +72,7 @@ cdef const char *event_name(const event_t *event, bint at_verdict) noexcept nogi
         return b"undecided"
     if event.kind == (EVENT_DARK if at_verdict else EVENT_END):
         return b"darkflow"
-    if at_verdict and event.attempt.changed:
+    if at_verdict and event.kind == EVENT_END and event.attempt.changed:
         return b"darkflow_end"
     return NULL
 

@@ -22,7 +22,7 @@ from typing import Any
 from darkflow.flow.batch import Events
 from darkflow.sinks.arrow import Rows
 from darkflow.sinks.columns import Columns
-from darkflow.sinks.delta import TABLES, Table, stats_rows
+from darkflow.sinks.delta import SCHEMAS, TABLES, Table, stats_rows
 from darkflow.sinks.housekeeping import Housekeeping
 from darkflow.sinks.store_rows import StoreRows
 
@@ -179,6 +179,12 @@ class Store:
             with self._changed:
                 self._enqueue("stats", rows, 1)
 
+    def add_later(self, table: str, make: Callable[[Any], Any], count: int) -> None:
+        """So many rows of a table in SCHEMAS, which the writing thread makes for its schema."""
+        if self.reserve(count):
+            with self._changed:
+                self._enqueue(table, make, count)
+
     def metrics(self) -> dict[str, int]:
         """What metrics.py says of stores; from any thread."""
         return {
@@ -298,6 +304,8 @@ class Store:
         """Whether the batch is on disk now; after a failure some time has passed."""
         try:
             self._need_room(batch.count + batch.more)
+            if callable(batch.rows):
+                batch.rows = batch.rows(SCHEMAS[batch.table])
             self._tables[batch.table].append(batch.rows, batch.number)
         except BaseException as error:  # a panic below is no Exception; nothing may end this thread
             self._failed(reason(error))
