@@ -284,7 +284,7 @@ def by_flow(seen: list[Seen], count: int) -> list[bool]:
             note(events.verdicts())
 
     def note(verdicts: list[Any]) -> None:
-        for late, _, t0_ns, flow, _, _ in verdicts:
+        for late, _, t0_ns, flow, *_ in verdicts:
             if not late:
                 found[dict(numbers[flow])[t0_ns]] = True
 
