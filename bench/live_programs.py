@@ -171,13 +171,14 @@ class Tcpdump(Listener):
 
 
 class Sensor(Listener):
-    """`darkflow sensor` with an event file."""
+    """`darkflow sensor` with an event file; without scans, whose tables fill in the first hours."""
 
     def __init__(self, link: Wire, work: Path, *options: str) -> None:
         self.events = work / "live.jsonl"
         self.events.unlink(missing_ok=True)
         program = str(DARKFLOW)
-        argv = [program, "sensor", "-i", "w1", "--events", str(self.events), *options]
+        argv = [program, "sensor", "-i", "w1", "--events", str(self.events), "--scans", "no"]
+        argv += options
         super().__init__(link, work, argv, "watching")
 
     def state(self) -> dict[str, int]:
