@@ -171,14 +171,13 @@ class Tcpdump(Listener):
 
 
 class Sensor(Listener):
-    """`darkflow sensor` with an event file; without scans, whose tables fill in the first hours."""
+    """`darkflow sensor` with an event file."""
 
     def __init__(self, link: Wire, work: Path, *options: str) -> None:
         self.events = work / "live.jsonl"
         self.events.unlink(missing_ok=True)
         program = str(DARKFLOW)
-        argv = [program, "sensor", "-i", "w1", "--events", str(self.events), "--scans", "no"]
-        argv += options
+        argv = [program, "sensor", "-i", "w1", "--events", str(self.events), *options]
         super().__init__(link, work, argv, "watching")
 
     def state(self) -> dict[str, int]:

@@ -245,14 +245,16 @@ def talk(address: str, port: str) -> None:
                 return
 
 
-def waker(device: str, wait_s: str, limit_s: str) -> None:
-    """A host that wakes up: answers each SYN after a while, if its source port's rest by 3 is 0
-    with a SYN+ACK, if it is 1 with a RST, and else not at all. Numbered 0x7777, to be known.
+def waker(device: str, version: str, wait_s: str, limit_s: str) -> None:
+    """A host that wakes up: answers each SYN of a family after a while, if its source port's rest
+    by 3 is 0 with a SYN+ACK, if it is 1 with a RST, and else not at all. Numbered 0x7777, to be
+    known.
     """
     wire = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
     wire.bind((device, 0))
     tell(ready=True)
     due: list[tuple[float, bytes]] = []
+    kind = b"\x08\x00" if version == "4" else b"\x86\xdd"
     end_s = time.monotonic() + float(limit_s)
     while (now_s := time.monotonic()) < end_s:
         while due and due[0][0] <= now_s:
@@ -260,7 +262,8 @@ def waker(device: str, wait_s: str, limit_s: str) -> None:
         if not select.select([wire], [], [], 0.002)[0]:
             continue
         frame, where = wire.recvfrom(2048)
-        answer = late(frame) if where[2] != socket.PACKET_OUTGOING else None
+        is_ours = where[2] != socket.PACKET_OUTGOING and frame[12:14] == kind
+        answer = late(frame) if is_ours else None
         if answer:
             due.append((time.monotonic() + float(wait_s), answer))
 

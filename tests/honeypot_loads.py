@@ -220,7 +220,9 @@ def woken(place: Site, folder: Path, version: int, total: int, hold_s: float) ->
         for one in (absent(version, n) for n in range(1, 62))
     )
     place.run(place.router, "sh", "-ec", neigh)
-    waker = Talker(place, "waker", "s0", str(hold_s + 0.5), str(hold_s + 4), at=place.server)
+    waker = Talker(
+        place, "waker", "s0", str(version), str(hold_s + 0.5), str(hold_s + 4), at=place.server
+    )
     assert waker.answer()["ready"]
     path = folder / f"woken{version}.pcap"
     what = "ip src net 203.0.113.0/24 and tcp" if version == 4 else (

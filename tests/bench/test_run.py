@@ -69,11 +69,12 @@ def test_commands_run_in_turn_and_the_first_round_does_not_count(tmp_path: Path)
 
 
 def test_a_child_s_time_and_memory_are_counted(tmp_path: Path) -> None:
-    work = "x = bytearray(600 << 20); t = __import__('time'); e = t.process_time() + 0.2\n"
+    work = "t = __import__('time'); e = t.process_time() + 0.2\n"
     busy = run_step(python("-c", work + "while t.process_time() < e: pass"), tmp_path)
-    assert 0.2 <= busy.cpu_s < 2
+    assert 0.2 <= busy.cpu_s < 1
     # More than this process itself has, which is the least that the kernel can tell.
-    assert 600 << 20 <= busy.peak_bytes < 660 << 20
+    large = run_step(python("-c", "x = bytearray(600 << 20)"), tmp_path)
+    assert 600 << 20 <= large.peak_bytes < 660 << 20
     sleeps = run_step(python("-c", "import time; time.sleep(0.3)"), tmp_path)
     assert sleeps.wall_s >= 0.3
     assert sleeps.cpu_s < 0.3

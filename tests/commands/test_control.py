@@ -118,14 +118,19 @@ def test_a_handler_that_fails_is_said(tmp_path: Path) -> None:
 def test_it_listens_on_when_there_is_no_file_number_for_a_while(control: Control) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     with socket.socket(socket.AF_UNIX) as client:
-        # What is asked now waits in the backlog, or is closed, as the kernel likes.
-        resource.setrlimit(resource.RLIMIT_NOFILE, (0, hard))
+        # What is asked now waits in the backlog.
+        # Not 0: poll() takes no more descriptors than that, and who is being served would be gone.
+        free = os.dup(client.fileno())
+        os.close(free)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (free, hard))
         try:
             client.connect(control.path)
             time.sleep(0.3)
         finally:
             resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-    # Whatever became of that one: it listens on.
+        client.settimeout(5)
+        client.sendall(b'{"command": "nothing"}\n')
+        assert b"not understood" in client.recv(100)
     with pytest.raises(ValueError, match="not understood"):
         ask(control.path, command="nothing")
 
