@@ -342,5 +342,5 @@ def test_a_connection_costs_less_than_with_the_standard_library(tmp_path: Path) 
             finally:
                 other.kill()
         responder.wait(count)
-        assert ours < theirs
+        assert ours < 0.8 * theirs
         assert time.monotonic() - began_s < 60
