@@ -6,11 +6,11 @@ import json
 import os
 import signal
 import tarfile
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 CI = os.environ.get("CI") == "true"
@@ -45,11 +45,20 @@ def only_computes(item: pytest.Item) -> bool:
     return str(item.path).startswith(COMPUTES)
 
 
-def pytest_collection_modifyitems(items: Sequence[pytest.Item]) -> None:
-    """Live tests are one group, which one worker runs."""
-    for item in items:
-        if not only_computes(item):
-            item.add_marker(pytest.mark.xdist_group("live"))
+class LiveOnOneWorker(LoadScopeScheduling):  # type: ignore[misc]  # it has no types
+    """Live tests are one unit of work, so that one worker runs them; each other test is its own.
+
+    With this pytest, xdist's own groups (--dist loadgroup) reach no worker.
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        path = str(TESTS.parent / nodeid.partition("::")[0])
+        return nodeid if path.startswith(COMPUTES) else "live"
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LiveOnOneWorker:
+    """What deals tests out to workers."""
+    return LiveOnOneWorker(config, log)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
