@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from darkflow.commands.lab import place_and_command
 from darkflow.lab.run import can_run
 from running import DARKFLOW, darkflow
 
@@ -48,6 +49,23 @@ def test_what_cannot_be_is_one_line(words: tuple[str, ...], told: str) -> None:
     assert done.returncode == 2
     assert len(done.stderr.splitlines()) == 1
     assert told in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("line", "place", "command"),
+    [
+        ("", "outside", []),
+        ("router", "router", []),
+        ("router ip addr", "router", ["ip", "addr"]),
+        ("router -- ip addr", "router", ["ip", "addr"]),
+        ("-- ip addr", "outside", ["ip", "addr"]),
+        ("-- router", "outside", ["router"]),
+    ],
+)
+def test_where_a_shell_is_and_what_it_runs(line: str, place: str, command: list[str]) -> None:
+    argv = ["lab", "shell", *line.split()]
+    words = [word for word in argv[2:] if word != "--"]
+    assert place_and_command(words, argv) == (place, command)
 
 
 def test_a_folder_that_holds_something_else_is_left_alone(real_lab: None, tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ def shown() -> Shown:
     found.take({**ends, "event_type": "session", "app_proto": "http", "session": {
         "handshake": True, "payload_bytes": 3, "payload_printable": HOSTILE}})  # fmt: skip
     for address, by in zip(SLOW.addresses, ("kernel", "engine"), strict=True):
-        cut = {"answer": "syn_ack", "cut_by": by}
+        cut = {"answer": "syn_ack", "cut_by": by, "t0_ns": 10**9, "answered_ns": 8 * 10**9}
         found.take({**ends, "event_type": "cut", "dest_ip": address, "cut": cut})
     found.take({**ends, "event_type": "cut_trace", "cut_trace": {"trace": "rst_by_server"}})
     status = {"engine": {"answered": 7, "dark": 1234}, "flows": {"diverted": 99}, "losses": {}}
@@ -42,7 +42,9 @@ def test_it_tells_what_there_is() -> None:
     assert "1,234" in text
     assert "99 dark flows from outside went to the honeypot" in text
     assert "ended 2 flows, 1 of them in the kernel" in text
+    assert "they came 7.00 to 7.00 s after the SYN" in text
     assert "1 a reset by the host" in text
+    assert "export --store there/store" in text
     assert "answered 3 of 3 requests itself; 0 of its flows" in text
     assert "sessions: nothing" in text
     assert "query --store there/store" in text

@@ -5,15 +5,17 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import tempfile
 from ipaddress import ip_network
 from pathlib import Path
+from subprocess import PIPE
 
 import polars
 import pytest
 
 from darkflow.lab import topology
 from darkflow.lab.answering import Place
-from darkflow.lab.namespaces import PREFIX, existing, remove_leftovers
+from darkflow.lab.namespaces import PREFIX, existing
 from darkflow.lab.show import Found, Shown, banners_of, run_show, said
 from running import DARKFLOW
 
@@ -83,7 +85,7 @@ def test_nothing_stays_behind(shown: Shown) -> None:
 def test_a_run_that_is_interrupted_leaves_nothing(real_lab: None, tmp_path: Path) -> None:
     del real_lab
     argv = [str(DARKFLOW), "lab", "--folder", str(tmp_path / "lab")]
-    with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as run:
+    with subprocess.Popen(argv, stdout=PIPE, stderr=PIPE, text=True) as run:
         assert run.stdout is not None
         assert next(line for line in run.stdout if "masscan:" in line)
         run.send_signal(signal.SIGINT)
@@ -93,14 +95,25 @@ def test_a_run_that_is_interrupted_leaves_nothing(real_lab: None, tmp_path: Path
 
 def test_what_a_killed_run_left_goes_with_the_next(real_lab: None, tmp_path: Path) -> None:
     del real_lab
+
+    def left(pid: int) -> tuple[int, int]:
+        named = f"{PREFIX}-{pid}."
+        folders = Path(tempfile.gettempdir()).glob(f"{named}*")
+        return sum(name.startswith(named) for name in existing()), len(list(folders))
+
     argv = [str(DARKFLOW), "lab", "--folder", str(tmp_path / "lab")]
-    with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as run:
-        assert run.stdout is not None
-        assert next(line for line in run.stdout if "masscan:" in line)
-        run.kill()
-    assert [name for name in existing() if name.startswith(f"{PREFIX}-{run.pid}.")]
-    remove_leftovers()
-    assert not [name for name in existing() if name.startswith(f"{PREFIX}-{run.pid}.")]
+    runs: list[int] = []
+    for number in (signal.SIGKILL, signal.SIGINT):
+        with subprocess.Popen(
+            argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        ) as run:
+            assert run.stdout is not None
+            assert next(line for line in run.stdout if "masscan:" in line)
+            if runs:
+                assert left(runs[0]) == (0, 0)
+            run.send_signal(number)
+        runs.append(run.pid)
+        assert left(run.pid) == ((4, 1) if number == signal.SIGKILL else (0, 0))
     assert not [pid for pid in Path("/proc").glob("[0-9]*") if _is_of(pid, tmp_path)]
 
 
@@ -109,6 +122,21 @@ def _is_of(process: Path, folder: Path) -> bool:
         return str(folder) in (process / "cmdline").read_text()
     except OSError:
         return False
+
+
+def test_a_place_is_one_labs_and_what_others_put_there_stays(tmp_path: Path) -> None:
+    place = Place(tmp_path / "lab")
+    with place.prepared():
+        place.store.mkdir()
+        place.events.write_text("{}")
+        (place.folder / "report.html").write_text("mine")
+        with pytest.raises(OSError, match="a lab is running in"), Place(place.folder).prepared():
+            pass
+        assert place.events.read_text() == "{}", "who was refused has touched nothing"
+    with place.prepared():
+        assert sorted(p.name for p in place.folder.iterdir()) == [
+            ".darkflow-lab", "programs", "report.html",
+        ]  # fmt: skip
 
 
 def test_events_are_counted() -> None:

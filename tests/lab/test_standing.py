@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import time
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pytest
 
 from darkflow.lab.namespaces import existing
 from darkflow.lab.standing import State, command_in, read_state
-from running import darkflow
+from running import DARKFLOW, darkflow
 
 
 def _is_of(process: Path, folder: Path) -> bool:
@@ -34,6 +35,10 @@ def test_up_attack_shell_and_down(real_lab: None, tmp_path: Path) -> None:
         words = ("curl", "-sS", "-m", "9", "http://203.0.113.201/")
         page = darkflow("lab", "shell", "outside", "--", *words)
         assert "It works" in page.stdout, page.stderr
+        assert "wan0" in darkflow("lab", "shell", "--", "ip", "-br", "link").stdout
+        refused = darkflow("lab", "run", "--folder", str(folder))
+        assert (refused.returncode, "a lab is running in" in refused.stderr) == (2, True)
+        assert (folder / "control.sock").exists()
         inside = darkflow("lab", "shell", "honeypot", "--", "ip", "-br", "link")
         assert "hp1" in inside.stdout, inside.stderr
         attacked = darkflow("lab", "attack", "curl")
@@ -46,6 +51,38 @@ def test_up_attack_shell_and_down(real_lab: None, tmp_path: Path) -> None:
         assert "The lab is gone" in darkflow("lab", "down").stdout
     assert not Path("/run/darkflow-lab").exists()
     assert not [pid for pid in Path("/proc").glob("[0-9]*") if _is_of(pid, folder)]
+
+
+def test_of_two_that_come_at_once_one_is_up(real_lab: None, tmp_path: Path) -> None:
+    del real_lab
+    argv = [str(DARKFLOW), "lab", "up", "-T", "500ms", "--folder"]
+    try:
+        both = [
+            subprocess.Popen([*argv, str(tmp_path / name)], stderr=subprocess.PIPE, text=True,
+                             stdout=subprocess.DEVNULL)
+            for name in "ab"
+        ]  # fmt: skip
+        errors = [one.communicate(timeout=90)[1] for one in both]
+        assert sorted(one.returncode for one in both) == [0, 2]
+        assert "up already" in "".join(errors)
+    finally:
+        assert "The lab is gone" in darkflow("lab", "down").stdout
+
+
+def test_an_interrupted_start_leaves_nothing(real_lab: None, tmp_path: Path) -> None:
+    del real_lab
+    before = set(existing())
+    argv = [str(DARKFLOW), "lab", "up", "--folder", str(tmp_path / "lab")]
+    with subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as run:
+        until_s = time.monotonic() + 30
+        while set(existing()) == before:
+            assert time.monotonic() < until_s
+            time.sleep(0.02)
+        run.send_signal(signal.SIGINT)
+        assert run.wait(60) == 130
+    assert set(existing()) == before
+    assert read_state() is None
+    assert not [pid for pid in Path("/proc").glob("[0-9]*") if _is_of(pid, tmp_path)]
 
 
 def test_a_keeper_that_was_killed_is_none(real_lab: None, tmp_path: Path) -> None:

@@ -53,7 +53,8 @@ def lab_command(options: argparse.Namespace, analyze: Callable[[list[str]], int]
         complain(str(error))
         return EXIT_USAGE
     except KeyboardInterrupt:
-        complain("interrupted; the lab is gone")
+        gone = options.action in ("run", "up", "capture")
+        complain("interrupted; the lab is gone" if gone else "interrupted; the lab stays as it is")
         return INTERRUPTED
 
 
@@ -86,7 +87,7 @@ def _run(options: argparse.Namespace, hold_s: float) -> int:
     from darkflow.lab.answering import Place
     from darkflow.lab.show import run_show
 
-    _say(f"A small internet, Darkflow in it by {options.mode}; it takes about a minute.\n")
+    _say(f"A small internet, Darkflow in it by {options.mode}; it takes about half a minute.\n")
     place = Place(Path(options.folder))
     shown = run_show(options.mode, hold_s, place, lambda line: _say(f"  {line}"))
     for failure in shown.failures:
@@ -126,11 +127,19 @@ def _shell(options: argparse.Namespace, hold_s: float) -> int:
     from darkflow.lab.standing import command_in, needed
 
     state = needed()
-    where = options.words[0] if options.words else "outside"
-    shell = ["env", f"PS1=lab {where}# ", "sh"]
-    argv = command_in(state, where, options.words[1:] or shell)
+    where, command = place_and_command(options.words, sys.argv)
+    argv = command_in(state, where, command or ["env", f"PS1=lab {where}# ", "sh"])
     sys.stdout.flush()
     os.execvp(argv[0], argv)
+
+
+def place_and_command(words: list[str], argv: list[str]) -> tuple[str, list[str]]:
+    """The place that is named, or outside, and the command: what stands behind -- or the place."""
+    if "--" not in argv:
+        return (words[0], words[1:]) if words else ("outside", [])
+    command = argv[argv.index("--") + 1 :]
+    named = words[: len(words) - len(command)]
+    return (named[0] if named else "outside"), [*named[1:], *command]
 
 
 def _attack(options: argparse.Namespace, hold_s: float) -> int:

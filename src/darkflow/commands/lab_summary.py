@@ -131,9 +131,11 @@ def _slow(shown: Shown) -> list[str]:
     followed = ", ".join(
         f"{count} {TRACES.get(trace, trace)}" for trace, count in shown.found.traces.most_common()
     )
+    delays_s = sorted((cut["cut"]["answered_ns"] - cut["cut"]["t0_ns"]) / 1e9 for cut in cuts)
+    when = f"; they came {delays_s[0]:.2f} to {delays_s[-1]:.2f} s after the SYN" if cuts else ""
     lines = [
         f"was answered for by the honeypot first; its own SYN+ACKs ended {len(cuts)} flows,"
-        f" {kernel} of them in the kernel, in the SYN+ACK's own packet",
+        f" {kernel} of them in the kernel, in the SYN+ACK's own packet{when}",
     ]
     return lines + ([f"what followed: {followed}"] if followed else [])
 
@@ -156,6 +158,7 @@ def _next(shown: Shown) -> list[str]:
     return [
         f'{program} query --store {folder}/store "{sql}"',
         f"{program} report --store {folder}/store -o {folder}/report.html",
+        f"{program} export --store {folder}/store --format jsonl --since 1h -o {folder}/dark.jsonl",
         f"less {folder}/events.jsonl        every event; {folder}/programs: what each program said",
         f"sudo {program} lab up        the same lab, to play with: shell, attack, status, down",
     ]

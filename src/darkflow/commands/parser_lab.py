@@ -14,7 +14,7 @@ DESCRIPTION = """\
 A small internet of network namespaces with Darkflow answering in it. Nothing leaves the machine.
 
   run      build it, let masscan, zmap, nmap, curl, ssh and hping3 loose in it, show what Darkflow
-           answers and what it finds, and take it down: about a minute (default)
+           answers and what it finds, and take it down: about half a minute (default)
   up       build it and leave it running; down: take it away
   shell    a shell at a place of it: outside, router, inside, machine, honeypot
   attack   send one of the programs: curl, ssh, masscan, zmap, nmap, hping3, slow, all

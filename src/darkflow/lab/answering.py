@@ -6,14 +6,17 @@ It runs as anybody would run it, with T, a store, event lines and a control sock
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import json
+import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from darkflow.lab.programs import Program, Programs
 from darkflow.lab.run import start_servers
@@ -57,16 +60,33 @@ class Place:
         """What the programs said."""
         return self.folder / "programs"
 
-    def prepare(self) -> None:
-        """An empty place, over what a former run has left; OSError when it is something else."""
-        if self.folder.exists() and any(self.folder.iterdir()) and not self._is_ours():
-            raise OSError(f"{self.folder} holds something else: name another folder with --folder")
-        subprocess.run(["rm", "-rf", "--", str(self.folder)], check=True)
-        self.programs.mkdir(parents=True)
-        (self.folder / ".darkflow-lab").touch()
+    @contextlib.contextmanager
+    def prepared(self) -> Iterator[None]:
+        """The place for one lab alone; what a former one has made there is removed, and only that.
 
-    def _is_ours(self) -> bool:
-        return (self.folder / ".darkflow-lab").exists()
+        OSError when the folder holds something else, or another lab is running there.
+        """
+        mark = self.folder / ".darkflow-lab"
+        if self.folder.exists() and any(self.folder.iterdir()) and not mark.exists():
+            raise OSError(f"{self.folder} holds something else: name another folder with --folder")
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with mark.open("a") as lock:
+            lock_or_say(lock, f"a lab is running in {self.folder}: name another with --folder")
+            for made in (self.store, self.programs):
+                if made.exists():
+                    shutil.rmtree(made)
+            for made in (self.events, self.control):
+                made.unlink(missing_ok=True)
+            self.programs.mkdir()
+            yield
+
+
+def lock_or_say(lock: IO[str], why_not: str) -> None:
+    """Holds an open file while it is open; OSError with `why_not` if somebody else does."""
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise OSError(why_not) from None
 
 
 def darkflow(*words: str) -> list[str]:

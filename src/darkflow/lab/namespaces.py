@@ -12,9 +12,11 @@ import fcntl
 import itertools
 import os
 import re
+import shutil
 import signal
 import socket
 import struct
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -24,7 +26,9 @@ from darkflow.lab.topology import Interface, Mirror, Neighbour, Route, Topology
 PREFIX = "darkflow-lab"
 NAMESPACES = Path("/run/netns")
 
-_NAME = re.compile(rf"{PREFIX}-(?P<pid>\d+)\.(?P<start>\d+)-\d+-\w+")
+_OWNER = rf"{PREFIX}-(?P<pid>\d+)\.(?P<start>\d+)-"
+_NAME = re.compile(rf"{_OWNER}\d+-\w+")
+_FOLDER = re.compile(rf"{_OWNER}\w+")
 _run_number = itertools.count(1)
 
 # linux/ethtool.h, linux/sockios.h
@@ -53,6 +57,14 @@ def built(topology: Topology) -> Iterator[dict[str, str]]:
 
 
 @contextlib.contextmanager
+def workspace() -> Iterator[Path]:
+    """A folder of this run, gone afterwards; a killed run's goes with its namespaces."""
+    start = start_time(os.getpid())
+    with tempfile.TemporaryDirectory(prefix=f"{PREFIX}-{os.getpid()}.{start}-") as name:
+        yield Path(name)
+
+
+@contextlib.contextmanager
 def entered(name: str) -> Iterator[None]:
     """The calling thread inside a namespace; sockets opened here stay in it."""
     from pyroute2 import netns
@@ -77,10 +89,17 @@ def existing() -> list[str]:
 
 
 def remove_leftovers() -> list[str]:
-    """Removes what runs that are no more have left, programs included; gives the names."""
+    """Removes what runs that are no more have left: programs, namespaces, folders; their names."""
     dead = [name for name in existing() if not _is_owned(name)]
     _remove(dead)
-    return dead
+    folders = [
+        path
+        for path in Path(tempfile.gettempdir()).glob(f"{PREFIX}-*")
+        if _FOLDER.fullmatch(path.name) and not _is_owned(path.name) and path.is_dir()
+    ]
+    for folder in folders:
+        shutil.rmtree(folder, ignore_errors=True)
+    return [*dead, *map(str, folders)]
 
 
 def _build_or_say_why(topology: Topology, names: dict[str, str]) -> None:
@@ -222,7 +241,7 @@ def _remove(names: list[str]) -> None:
 
 
 def _is_owned(name: str) -> bool:
-    match = _NAME.fullmatch(name)
+    match = _NAME.fullmatch(name) or _FOLDER.fullmatch(name)
     return match is not None and start_time(int(match["pid"])) == int(match["start"])
 
 

@@ -9,7 +9,6 @@ import shutil
 import signal
 import socket
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -17,7 +16,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-from darkflow.lab.namespaces import PREFIX, built, entered
+from darkflow.lab.namespaces import built, entered, workspace
 from darkflow.lab.programs import Program, Programs, missing_programs
 from darkflow.lab.topology import (
     GATEWAY,
@@ -102,10 +101,13 @@ def run_lab(
     if seconds < MIN_SECONDS:
         raise ValueError(f"a run of the lab takes at least {MIN_SECONDS:g} s, not {seconds:g}")
     started_s = time.monotonic()
-    with terminated_like_interrupted(), tempfile.TemporaryDirectory(prefix=f"{PREFIX}-") as name:
-        directory = Path(name)
+    with (
+        terminated_like_interrupted(),
+        built(internet()) as names,
+        workspace() as directory,
+    ):
         write_files(directory)
-        with built(internet()) as names, Programs(directory) as programs:
+        with Programs(directory) as programs:
             report(f"built {', '.join(names)}; watched: {' and '.join(WATCHED_NETWORKS)}")
             start_servers(programs, names[INSIDE], directory)
             capture = _start_capture(programs, names[GATEWAY], seconds)

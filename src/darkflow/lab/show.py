@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import signal
 import sys
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -15,7 +14,7 @@ from typing import Any
 
 from darkflow.lab.answering import Place, start_darkflow, start_inhabitants
 from darkflow.lab.attack import Asked, steps
-from darkflow.lab.namespaces import PREFIX, built
+from darkflow.lab.namespaces import built, workspace
 from darkflow.lab.programs import Programs
 from darkflow.lab.run import ToolRun, carry_out, terminated_like_interrupted, tool_run
 from darkflow.lab.topology import (
@@ -161,13 +160,13 @@ def run_show(
 
     What was found stays in `place`. RuntimeError or OSError when it cannot be.
     """
-    place.prepare()
     active_s = hold_s + MORE_ACTIVE_S
     with (
         terminated_like_interrupted(),
-        tempfile.TemporaryDirectory(prefix=f"{PREFIX}-") as name,
+        place.prepared(),
         built(honeypot_internet(mode)) as names,
-        Programs(Path(name), place.programs.resolve()) as programs,
+        workspace() as directory,
+        Programs(directory, place.programs.resolve()) as programs,
     ):
         report(f"built {', '.join(names)}")
         start_inhabitants(programs, names, hold_s)

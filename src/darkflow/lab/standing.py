@@ -16,12 +16,19 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import IO
 
-from darkflow.lab.answering import Place, inside_honeypot, start_darkflow, start_inhabitants
-from darkflow.lab.namespaces import PREFIX, built, remove_leftovers, start_time
+from darkflow.lab.answering import (
+    Place,
+    inside_honeypot,
+    lock_or_say,
+    start_darkflow,
+    start_inhabitants,
+)
+from darkflow.lab.namespaces import built, remove_leftovers, start_time, workspace
 from darkflow.lab.programs import Programs
 from darkflow.lab.run import terminated_like_interrupted
 from darkflow.lab.topology import GATEWAY, INSIDE, MACHINE, OUTSIDE, honeypot_internet
@@ -62,6 +69,11 @@ def state_file() -> Path:
     return RUN / "state.json"
 
 
+def _lock_file() -> Path:
+    """Whose lock the keeper of the lab that is up holds."""
+    return RUN / "lock"
+
+
 def read_state() -> State | None:
     """The lab that is up; None when there is none, or its keeper was killed."""
     try:
@@ -83,25 +95,40 @@ def up(mode: str, hold_s: float, folder: Path) -> State:
     """Start a lab that stays; ValueError when one is up, RuntimeError with what its keeper says."""
     if read_state() is not None:
         raise ValueError("the lab is up already (sudo darkflow lab down)")
-    Place(folder).prepare()
     RUN.mkdir(mode=0o755, exist_ok=True)
-    state_file().unlink(missing_ok=True)
     argv = [sys.executable, "-m", "darkflow.lab.standing", mode, f"{hold_s:g}", str(folder)]
-    log = folder / "keeper.log"
-    with log.open("wb") as out:
+    with tempfile.TemporaryFile("w+") as log:
         keeper = subprocess.Popen(
-            argv, stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True
+            argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
         )
+        try:
+            return _appeared(keeper, log)
+        except BaseException:
+            _end(keeper)
+            raise
+
+
+def _appeared(keeper: subprocess.Popen[bytes], log: IO[str]) -> State:
+    """The state that this keeper writes; RuntimeError with the last line that it said."""
     deadline_s = time.monotonic() + UP_LIMIT_S
-    while (state := read_state()) is None:
+    while (state := read_state()) is None or state.pid != keeper.pid:
         if keeper.poll() is not None or time.monotonic() > deadline_s:
-            keeper.kill()
-            keeper.wait()
-            remove_leftovers()
-            lines = log.read_text().strip().splitlines() or ["it said nothing"]
+            log.seek(0)
+            lines = log.read().strip().splitlines() or ["its keeper said nothing"]
             raise RuntimeError(lines[-1])
         time.sleep(_TURN_S)
     return state
+
+
+def _end(keeper: subprocess.Popen[bytes]) -> None:
+    """A keeper whose lab is not wanted any more takes it down."""
+    keeper.terminate()
+    try:
+        keeper.wait(DOWN_LIMIT_S)
+    except subprocess.TimeoutExpired:
+        keeper.kill()
+        keeper.wait()
+    remove_leftovers()
 
 
 def down() -> bool:
@@ -118,6 +145,7 @@ def down() -> bool:
                 time.sleep(_TURN_S)
     left = remove_leftovers()
     state_file().unlink(missing_ok=True)
+    _lock_file().unlink(missing_ok=True)
     with contextlib.suppress(OSError):
         RUN.rmdir()
     return state is not None or bool(left)
@@ -134,13 +162,23 @@ def command_in(state: State, where: str, argv: Sequence[str]) -> list[str]:
     return ["ip", "netns", "exec", namespace, *argv]
 
 
+@contextlib.contextmanager
+def _alone(lock: IO[str]) -> Iterator[None]:
+    """One lab is up at a time, whoever else starts one just now."""
+    lock_or_say(lock, "the lab is up already (sudo darkflow lab down)")
+    yield
+
+
 def _keep(mode: str, hold_s: float, folder: Path) -> None:
     place = Place(folder)
     with (
         terminated_like_interrupted(),
-        tempfile.TemporaryDirectory(prefix=f"{PREFIX}-") as name,
+        _lock_file().open("a") as lock,
+        _alone(lock),
+        place.prepared(),
         built(honeypot_internet(mode)) as names,
-        Programs(Path(name), place.programs.resolve()) as programs,
+        workspace() as directory,
+        Programs(directory, place.programs.resolve()) as programs,
     ):
         start_inhabitants(programs, names, hold_s)
         darkflow = start_darkflow(programs, names, mode, hold_s, place)
