@@ -56,6 +56,7 @@ class LiveOnOneWorker(LoadScopeScheduling):  # type: ignore[misc]  # it has no t
         return nodeid if path.startswith(COMPUTES) else "live"
 
 
+@pytest.hookimpl(optionalhook=True)  # the sanitizer's run does without xdist
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LiveOnOneWorker:
     """What deals tests out to workers."""
     return LiveOnOneWorker(config, log)
