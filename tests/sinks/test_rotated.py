@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 from shutil import which
 
+from darkflow.sinks.rotated import Rotated
 from darkflow.sinks.rotating_file import Rotation
 from outboxes import KIB, Rotating, lines, mounted, numbers, plain, wait_for
 
@@ -46,6 +47,25 @@ def test_under_load_every_line_is_there_once_across_rotation_and_reopening(tmp_p
         assert all(part == sorted(part) for part in found)
         assert sorted(number for part in found for number in part) == list(range(count))
     assert out.said == out.said_of_file == []
+
+
+def test_a_file_moved_away_while_it_is_rotated_is_the_movers_alone(tmp_path: Path) -> None:
+    path, moved = tmp_path / "events.jsonl", tmp_path / "moved"
+    path.write_text("once\n")
+
+    class MovedMeanwhile(type(tmp_path)):  # type: ignore[misc]
+        def replace(self, target: Path) -> Path:
+            target.rename(moved)
+            return Path(self).replace(target)
+
+    fresh = MovedMeanwhile(tmp_path / "events.jsonl.new")
+    fresh.touch()
+    rotated = Rotated(path, 10, lambda text: None)
+    rotated.put_away(fresh)
+    assert moved.read_text() == "once\n"
+    assert path.read_text() == ""
+    assert rotated.names() == []
+    rotated.close(0)
 
 
 def test_rotated_files_are_compressed_in_the_background_and_in_order(tmp_path: Path) -> None:

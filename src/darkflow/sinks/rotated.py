@@ -65,20 +65,26 @@ class Rotated:
         if fresh is None:
             self._path.rename(aside)
         else:
-            self._exchange(aside, fresh)
+            with self._changing:
+                self._exchange(aside, fresh)
         self.tidy()
 
     def _exchange(self, aside: Path, fresh: Path) -> None:
         try:
+            links = self._path.stat().st_nlink
             aside.hardlink_to(self._path)
         except OSError:
             self._path.rename(aside)  # a file system without hard links
+            links = 1
         try:
             fresh.replace(self._path)
         except OSError:
             if self._path.exists():
                 aside.unlink()
             raise
+        # Somebody moved the file away between the two steps: it is his, and has his name only.
+        if aside.stat().st_nlink > links:
+            aside.unlink()
 
     def tidy(self) -> None:
         """Delete the oldest files beyond the limit; compress the others, if they are not yet."""
