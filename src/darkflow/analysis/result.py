@@ -51,6 +51,7 @@ def result(
         "dropped": {
             "queue": dropped_queue,
             "table": dropped_table,
+            "sources": pipeline.engine.dropped_sources,
             "frames": kept.dropped if kept is not None else 0,
             "summary": summary.dropped,
             "clamped": source.clamped + pipeline.order.clamped,
@@ -66,6 +67,10 @@ def result(
         "top_sources": [
             {"src_ip": ip, "flows": flows, "packets": packets, "ports": ports, "targets": n}
             for ip, flows, packets, ports, n in summary.top_sources(top)
+        ],
+        "tools": [
+            {"tool": tool, "flows": flows, "low": low, "packets": packets, "sources": sources}
+            for tool, packets, flows, low, sources in summary.by_tool
         ],
         "elapsed_s": round(elapsed_s, 6),
         "packets_per_s": round(decoded["packets"] / elapsed_s) if elapsed_s > 0 else 0,

@@ -142,7 +142,7 @@ class Wiring:
 
             kept = KeptFrames(settings["frame_buffer"])
             sinks.append(DarkPcap(kept, self.dark_pcap))
-        sizes = (settings["queue_size"], settings["flow_table_size"])
+        sizes = tuple(settings[n] for n in ("queue_size", "flow_table_size", "tool_sources"))
         engine = Engine(settings["hold"], settings["idle"], sizes, self.seed, kept)
         order = Reorder(reorder_ns, settings["reorder_size"])
         return Pipeline(Decoder(settings["decap"], kept), order, engine, sinks)

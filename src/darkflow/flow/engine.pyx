@@ -28,6 +28,7 @@ from darkflow.flow.attempts cimport (
 )
 from darkflow.flow.batch cimport Events, Packets
 from darkflow.flow.keys cimport hash_of, ip_id_of, isn_of, reverse_key
+from darkflow.flow.fingerprints cimport Fingerprints
 from darkflow.flow.kept cimport KeptFrames, judge
 from darkflow.flow.layout cimport (
     END_IDLE, END_LATE_ANSWER, END_OF_CAPTURE, END_TABLE_FULL, EVENT_DARK, EVENT_END, EVENT_LATE,
@@ -50,14 +51,16 @@ cdef enum:
 NEVER = 1 << 62
 # Slots and index are numbered in 32 bits, and the index holds at most half of 2^32 entries.
 MAX_SIZE = 1 << 29
+MANY_SOURCES = 1 << 18
 
 
 cdef class Engine(Tally):
     """Judges attempts: `observe` takes rows in the order of time and gives event rows.
 
-    hold_ns: T. idle_ns: how long a dark flow is kept after its last packet. queue_size and
-    table_size: slots in the delay queue and the flow table. seed: 16 bytes, the hash's key; events
-    do not depend on it. kept: where whole SYN frames await the verdict, if they are kept.
+    hold_ns: T. idle_ns: how long a dark flow is kept after its last packet. sizes: slots in the
+    delay queue and the flow table, and sources that are remembered for their tools. seed: 16 bytes,
+    the hash's key; events do not depend on it. kept: where whole SYN frames await the verdict, if
+    they are kept.
     """
 
     def __cinit__(self):
@@ -69,12 +72,13 @@ cdef class Engine(Tally):
         if hold_ns <= 0 or idle_ns <= 0:
             raise ValueError("hold and idle must be longer than 0")
         if not all(1 <= size <= MAX_SIZE for size in sizes):
-            raise ValueError(f"queue and table size must be 1 to {MAX_SIZE}, not {sizes}")
+            raise ValueError(f"queue, table and sources must be 1 to {MAX_SIZE}, not {sizes}")
         if len(seed) != 16:
             raise ValueError(f"the seed must have 16 bytes, not {len(seed)}")
         self.hold_ns = hold_ns
         self.idle_ns = idle_ns
-        self.queue_size, self.table_size = sizes
+        self.queue_size, self.table_size = sizes[:2]
+        self.prints = Fingerprints(sizes[2] if len(sizes) > 2 else MANY_SOURCES, seed)
         memcpy(self.key, <const uint8_t *>seed, 16)
         self.now_ns = NO_TIME
         self.kept = kept
@@ -114,10 +118,16 @@ cdef class Engine(Tally):
             yield self.events
         number = self.table.held.head
         while number:
+            if slot(&self.table, number).state == STATE_HELD:
+                self.prints.note(slot(&self.table, number), self.now_ns)
+            number = slot(&self.table, number).next
+        number = self.table.held.head
+        while number:
             self.events.count = 0
             while number and self.events.count < FULL:
                 if slot(&self.table, number).state == STATE_HELD:
                     self.counts.undecided += 1
+                    self.prints.look(slot(&self.table, number))
                     self._emit(slot(&self.table, number), EVENT_UNDECIDED, self.now_ns, 0)
                 number = slot(&self.table, number).next
             yield self.events
@@ -135,6 +145,7 @@ cdef class Engine(Tally):
             number = slot(&self.table, number).next
         attempts_free(&self.table)
         memset(&self.table, 0, sizeof(self.table))
+        self.prints.clear()
         self.now_ns = NO_TIME
         if not attempts_init(&self.table, self.queue_size + self.table_size):
             raise MemoryError("no memory for the delay queue: lower --queue-size")
@@ -199,12 +210,7 @@ cdef class Engine(Tally):
                 continue
             number = self.table.held.head
             unlink(&self.table, &self.table.held, number)
-            if self.table.held.head:
-                # Its turn comes soon: the slot after it, and its place in the index.
-                a = slot(&self.table, self.table.held.head)
-                prefetch(&self.table.index[a.hash & self.table.mask])
-                if a.next:
-                    prefetch(slot(&self.table, a.next))
+            self.prints.ahead(&self.table)
             if slot(&self.table, number).state == STATE_HELD:
                 self._turn_dark(number)
             else:
@@ -220,6 +226,7 @@ cdef class Engine(Tally):
         judge(a.kept, KEPT_DARK)
         a.kept = NULL
         self.counts.dark += 1
+        self.prints.note(a, verdict_ns)
         self._emit(a, EVENT_DARK, verdict_ns, 0)
         append(&self.table, &self.table.dark, number)
         if self.table.dark.count > self.table_size:
@@ -236,6 +243,7 @@ cdef class Engine(Tally):
         self.retries[retries if retries < MAX_RETRIES else MAX_RETRIES] += 1
         if retries:
             self.retry_spans.add(a.last_syn_ns - a.t0_ns)
+        a.changed |= self.prints.look(a)
         self._emit(a, EVENT_END, t_ns, why)
         unlink(&self.table, &self.table.dark, number)
         leave(&self.table, number)
@@ -295,7 +303,8 @@ cdef class Engine(Tally):
         a.family = row.family
         a.tcp_len = row.tcp_len
         a.digits = row.digits
-        a.icmp_known = a.changed = 0
+        a.icmp_known = a.changed = a.tool = a.sureness = 0
+        a.source_hash = 0
         memcpy(a.head, row.head, sizeof(row.head))
         append(&self.table, &self.table.held, number)
         enter(&self.table, number)
@@ -344,8 +353,8 @@ cdef class Engine(Tally):
             self.counts.late_answers += 1
             self.late_delays.add(row.t_ns - a.t0_ns)
             # The record first, then what came too late for it.
-            gone = a[0]
             self._end(number, row.t_ns, END_LATE_ANSWER)
+            gone = self.events.events[self.events.count - 1].attempt
             self._emit(&gone, EVENT_LATE, row.t_ns, row.kind)
             self.events.events[self.events.count - 1].digits = row.digits
         return 0

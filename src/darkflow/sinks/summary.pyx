@@ -1,7 +1,7 @@
-"""Who sent dark flows to what: totals by port and by source, with exact distinct counts.
+"""Who sent dark flows to what: totals by port, source and tool, with exact distinct counts.
 
 Two hash tables, each limited: one record per source, and one set of 64-bit keyed hashes of
-(source, port), (source, destination) and destination. What does not fit is counted in `dropped`;
+(source, port), (source, destination), (source, tool) and destination. What does not fit is counted in `dropped`;
 the distinct counts are then lower bounds.
 """
 
@@ -13,6 +13,8 @@ from darkflow.flow.hashing cimport siphash
 from darkflow.flow.layout cimport EVENT_DARK, EVENT_END, attempt_t, be16, event_t, key_of
 from darkflow.flow.networks cimport Networks
 from darkflow.flow.networks import DIRECTIONS
+from darkflow.flow.tools cimport SURE_LOW, TOOLS
+from darkflow.sinks.signature cimport tool_name
 
 cdef extern from "<arpa/inet.h>" nogil:
     const char *inet_ntop(int family, const void *address, char *text, uint32_t size)
@@ -29,6 +31,7 @@ cdef enum:
     DESTINATION = 0                 # what a hash in the set stands for
     SOURCE_PORT = 1
     SOURCE_DESTINATION = 2
+    SOURCE_TOOL = 3
 
 ctypedef struct source_t:
     uint64_t hash
@@ -50,6 +53,13 @@ ctypedef struct port_t:
     uint64_t packets
     uint32_t flows
     uint32_t sources
+
+
+ctypedef struct tool_t:
+    uint64_t packets
+    uint64_t flows
+    uint64_t by_looks               # of them, those that are named with low confidence
+    uint64_t sources
 
 
 cdef str _ip_text(const source_t *source):
@@ -80,6 +90,7 @@ cdef class Summary:
     cdef port_t *ports
     cdef uint64_t key[2]
     cdef uint64_t directions[4]
+    cdef tool_t tools[TOOLS]
     cdef Networks networks
     cdef readonly uint64_t dropped, destinations
     cdef readonly str name
@@ -157,6 +168,8 @@ cdef class Summary:
         cdef port_t *port = &self.ports[be16(key + 2 * size + 2)]
         cdef source_t *source = self._source(key, size, hashes.source)
         self.directions[self.networks.direction(a)] += 1
+        if a.tool:
+            self._count_tool(a, key, size)
         port.packets += a.syn_count
         port.flows += 1
         self.destinations += self._is_new(hashes.destination)
@@ -168,6 +181,17 @@ cdef class Summary:
             source.flows += 1
             source.packets += a.syn_count
             source.targets += self._is_new(hashes.target)
+
+    cdef void _count_tool(self, const attempt_t *a, const uint8_t *key, int size) noexcept nogil:
+        cdef tool_t *tool = &self.tools[a.tool]
+        cdef uint8_t text[18]
+        text[0] = SOURCE_TOOL
+        text[1] = a.tool
+        memcpy(text + 2, key, size)
+        tool.packets += a.syn_count
+        tool.flows += 1
+        tool.by_looks += a.sureness == SURE_LOW
+        tool.sources += self._is_new(siphash(text, size + 2, self.key) | 1)
 
     cdef source_t *_source(self, const uint8_t *address, int size, uint64_t hash) noexcept nogil:
         """The record of a source, made if there is room for one."""
@@ -260,6 +284,18 @@ cdef class Summary:
     def by_direction(self):
         """Dark flows by direction."""
         return {name: self.directions[i] for i, name in enumerate(DIRECTIONS)}
+
+    @property
+    def by_tool(self):
+        """(tool, packets, flows, of them by looks alone, sources), the most flows first."""
+        rows = [
+            (
+                tool_name(i).decode(), self.tools[i].packets, self.tools[i].flows,
+                self.tools[i].by_looks, self.tools[i].sources,
+            )
+            for i in range(TOOLS) if self.tools[i].flows
+        ]
+        return sorted(rows, key=lambda row: (-row[2], row[0]))
 
     def top_ports(self, count):
         """(port, packets, flows, sources) of the ports with the most packets."""
