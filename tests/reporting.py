@@ -85,11 +85,9 @@ def final(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def dark_frame(rows: list[dict[str, Any]], tool: bool = True) -> pl.LazyFrame:
-    """The table `darkflows`, with or without the tools."""
-    if not tool:
-        rows = [{name: value for name, value in row.items() if name != "tool"} for row in rows]
-        return frame("darkflows", rows)
-    return frame("darkflows", rows, tool=pl.String)
+    """The table `darkflows`, with the tools or, as an older store has it, without."""
+    made = frame("darkflows", rows)
+    return made if tool else made.drop("tool", "tool_confidence")
 
 
 def stats_row(run: str, t_s: float, **values: Any) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 from libc.stdint cimport uint64_t
 from darkflow.flow.attempts cimport attempts_t
 from darkflow.flow.delays cimport Delays
+from darkflow.flow.fingerprints cimport Fingerprints
 from darkflow.flow.kept cimport KeptFrames
 
 cdef enum:
@@ -28,3 +29,4 @@ cdef class Tally:
     cdef readonly Delays late_delays
     cdef readonly Delays retry_spans
     cdef KeptFrames kept
+    cdef Fingerprints prints

@@ -3,6 +3,7 @@
 from libc.stdint cimport uint64_t
 from darkflow.flow.attempts cimport SEGMENT_SLOTS
 from darkflow.flow.delays cimport Delays
+from darkflow.flow.fingerprints cimport Fingerprints
 from darkflow.flow.layout cimport attempt_t
 
 
@@ -38,14 +39,20 @@ cdef class Tally:
         return list(self.retries)
 
     @property
+    def dropped_sources(self):
+        """Sources forgotten for want of room, whose tools might have been told."""
+        return self.prints.dropped
+
+    @property
     def sizes(self):
         """(flows in the delay queue, flows in the flow table) now."""
         return self.table.held.count, self.table.dark.count
 
     @property
     def memory_bytes(self):
-        """What queue, table and index hold allocated now."""
+        """What queue, table, index and remembered sources hold allocated now."""
         return (
-            self.table.segment_count * SEGMENT_SLOTS * sizeof(attempt_t)
+            self.prints.memory_bytes
+            + self.table.segment_count * SEGMENT_SLOTS * sizeof(attempt_t)
             + (<uint64_t>self.table.mask + 1) * 8 + self.table.segment_limit * 8
         )

@@ -89,6 +89,15 @@ FIELDS: tuple[Field, ...] = (
     Field("darkflow.mss", "integer or null", "bytes", "maximum segment size option"),
     Field("darkflow.wscale", "integer or null", "bits", "window scale option"),
     Field("darkflow.payload_bytes", "integer", "bytes", "payload in the first SYN"),
+    Field("darkflow.ttl_start", "integer", "hops", "what the TTL (IPv6: hop limit) probably was at"
+          " the start: 32, 64, 128 or 255"),
+    Field("darkflow.signature", "string or null", "", "what the first SYN looks like as one text to"
+          " group by, in the manner of p0f; null where the capture cut it off"),
+    Field("darkflow.tool", "string or null", "", "the scanner that sent it, by its marks: `zmap`,"
+          " `masscan`, `mirai`, `unicornscan`, `nmap` or `hping3`; null if none is known"),
+    Field("darkflow.tool_confidence", "string or null", "", "how sure that is: `high` (of SYNs with"
+          " the same looks at most 1 in 10,000,000 is named so by chance), `medium` (1 in 100,000)"
+          " or `low` (by looks alone)"),
     Field("darkflow.icmp", "object or null", "", "the ICMP error that quoted a SYN of this flow, if"
           " one came: why it is dark"),
     Field("darkflow.icmp.type", "integer", "", "ICMP or ICMPv6 type"),

@@ -1,0 +1,1 @@
+TOOL_WORDS: tuple[str, ...]
