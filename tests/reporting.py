@@ -107,7 +107,8 @@ def scan_row(source: str, state: str, start_s: int, **values: Any) -> dict[str, 
         **stamped(start_ns), "src_ip": source, "prefix_length": 32, "state": state,
         "kind": "address_scan", "start_ns": start_ns, "end_ns": start_ns + 9 * SECOND_NS,
         "flows": 10, "packets": 12, "dark_targets": 9, "live_targets": 1, "ports": 1,
-        "top_ports": "23", "rate": 1.5, "tool": "zmap", "trw": 1e9, "direction": "inbound",
+        "top_ports": "23", "rate": 1.5, "tool": "zmap", "tool_confidence": "high", "trw": 1e9,
+        "direction": "inbound",
         "known": None, "country": "JP", "asn": 64500, **values,
     }  # fmt: skip
 

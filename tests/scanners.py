@@ -5,8 +5,10 @@ from __future__ import annotations
 import ipaddress
 import json
 import struct
+from collections import Counter
 from collections.abc import Callable, Iterable
 from itertools import chain
+from pathlib import Path
 from random import Random
 
 from darkflow.flow.batch import Frames
@@ -15,6 +17,7 @@ from darkflow.flow.engine import Engine
 from darkflow.flow.networks import Networks
 from darkflow.sinks.lines import LineFormat
 from judging import HOLD_NS, IDLE_NS
+from running import darkflow
 from slow_tools import MSS_1460, ZMAP_OPTIONS, Name
 from writers import RAW, SECOND_NS, SYN, Flow, Ip, Tcp
 
@@ -146,3 +149,27 @@ def in_turn(packets: Iterable[bytes]) -> Packets:
     """The first SYN of each flow, 1 us apart."""
     syns = {ends_of(packet): packet for packet in packets}
     return [(SECOND_NS + n * 1000, packet) for n, packet in enumerate(syns.values())]
+
+
+# ---- real ones: on a wire of the tests, and in the example ----
+
+SOURCES = {"nmap": 20, "masscan": 30, "zmap": 40, "hping3": 50}
+Counts = dict[str, Counter[tuple[str | None, str | None]]]
+
+
+def address(tool: str, v6: bool = False) -> str:
+    """Where a tool sends from."""
+    return f"2001:db8:a::{SOURCES[tool]}" if v6 else f"198.51.100.{SOURCES[tool]}"
+
+
+def named(path: Path, lines: Path) -> Counts:
+    """Dark and undecided flows of a capture by source, and by tool and confidence."""
+    done = darkflow("analyze", str(path), "--events", str(lines))
+    assert done.returncode in (0, 1), done.stderr
+    found: Counts = {}
+    for event in map(json.loads, lines.read_text().splitlines()):
+        if event["event_type"] in ("darkflow", "undecided"):
+            about = event["darkflow"]
+            counts = found.setdefault(event["src_ip"], Counter())
+            counts[about["tool"], about["tool_confidence"]] += 1
+    return found

@@ -121,6 +121,7 @@ class Source:
     misses: Counter[str] = field(default_factory=Counter)
     nmap_seq: int | None = None
     hping3_port: int | None = None
+    masscan_id: bytes | None = None
     last: Syn | None = None
     key: tuple[int, bool] | None = None
 
@@ -136,9 +137,14 @@ class Source:
         """One more SYN."""
         assert syn.tcp is not None
         sport, _, seq = struct.unpack("!HHI", syn.tcp[:8])
-        for tool in ("zmap", "masscan"):
-            if f"like {tool}" in found:
-                self.count(tool, f"is {tool}" in found)
+        if "like zmap" in found:
+            self.count("zmap", "is zmap" in found)
+        if "is masscan" in found:
+            if self.masscan_id != syn.packet[4:6]:
+                self.count("masscan", True)
+            self.masscan_id = syn.packet[4:6]
+        elif "like masscan" in found:
+            self.count("masscan", False)
         if "like new zmap" in found:
             self.count("new zmap", not syn.resent)
         if "like nmap" in found:
@@ -168,14 +174,12 @@ class Source:
     def name(self, syn: Syn, found: set[str]) -> Name:
         """The tool of a SYN: the surest; of several equally sure ones the first."""
         named: list[tuple[int, str]] = []
-        sport = 0 if syn.tcp is None else int.from_bytes(syn.tcp[:2], "big")
         hits, misses = self.hits, self.misses
         if "is mirai" in found:
             named.append((3, "mirai"))
-        for tool, ports in (("zmap", (32768, 61000)), ("masscan", (40000, 60015))):
-            if f"is {tool}" in found and misses[tool] <= hits[tool]:
-                usual = ports[0] <= sport <= ports[1]
-                named.append((3 if hits[tool] > 1 else 2 if usual else 0, tool))
+        for tool in ("zmap", "masscan"):
+            if f"is {tool}" in found and hits[tool] > 1 and misses[tool] <= hits[tool]:
+                named.append((3, tool))
         if "like unicornscan" in found and self.key and syn.key(self.key[1]) == self.key[0]:
             named.append((3 if hits["unicornscan"] > 1 else 2, "unicornscan"))
         if "like nmap" in found and misses["nmap"] <= hits["nmap"]:

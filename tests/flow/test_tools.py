@@ -50,9 +50,9 @@ def test_every_flow_of_a_run_has_its_tool_s_name(tool: str) -> None:
 
 
 FIRST: dict[str, Name] = {
-    "zmap": ("zmap", "medium"), "masscan": ("masscan", "medium"), "mirai": ("mirai", "high"),
+    "zmap": NONE, "masscan": NONE, "mirai": ("mirai", "high"),
     "unicornscan": NONE, "nmap": NONE, "hping3": ("hping3", "low"), "zmap, new": ("zmap", "low"),
-    "masscan, new": ("masscan", "medium"),
+    "masscan, new": NONE,
 }  # fmt: skip
 
 
@@ -171,13 +171,19 @@ def test_who_looks_like_hping3_and_does_not_count_up_is_not_named() -> None:
 
 
 @pytest.mark.parametrize(
-    ("port", "level"),
-    [(39_999, None), (40_000, "medium"), (60_015, "medium"), (60_016, None)],
+    ("change", "level"), [(0, None), (1, "high")], ids=["the same SYN", "another IP ID"]
 )
-def test_a_lone_masscan_syn_needs_its_usual_ports(port: int, level: str | None) -> None:
+def test_masscan_s_number_needs_two_different_ones(change: int, level: str | None) -> None:
+    """The same from another source port is as right or wrong as the first: no second proof."""
     flow, tcp, ip = masscan(Dice(1), SOURCE, "203.0.113.9", 23)
-    packet = Flow(flow.orig, port, flow.resp, 23).packet(tcp, ip)
-    assert [said for _, said in judged([(SECOND_NS, packet)])[1].values()] == [level]
+    packets = [
+        Flow(flow.orig, port, flow.resp, 23).packet(
+            Tcp(SYN, tcp.seq ^ more, window=1024), Ip(ip.ttl, ip.ip_id ^ more, df=False)
+        )
+        for port, more in ((40_001, 0), (40_002, change))
+    ]
+    said = judged(in_turn(packets))[1].values()
+    assert list(said) == [("masscan", level) if level else NONE] * 2
 
 
 def test_numbers_that_count_up_beside_the_ports_are_not_unicornscan_s() -> None:

@@ -50,7 +50,7 @@ ctypedef struct source_t:           # what is remembered of one source, 64 bytes
     uint8_t order                   # 1 or 2: the byte order of `key`; 0: there is none yet
     uint8_t credit                  # how often the hand passes it by before it is replaced
     uint8_t seen                    # SEEN_*: what there is of a last SYN
-    uint8_t spare[2]
+    uint16_t masscan_id             # IP ID of its last SYN with masscan's number
     uint8_t hits[RULES]
     uint8_t misses[RULES]
 
@@ -59,6 +59,7 @@ cdef enum:
     SEEN_KEYS = 1
     SEEN_NMAP = 2
     SEEN_HPING3 = 4
+    SEEN_MASSCAN = 8
 
 cdef enum:
     MSS_1460 = 0x020405B4           # the option
@@ -204,8 +205,14 @@ cdef inline void learn(source_t *s, const attempt_t *a, uint32_t looks) noexcept
         _count(s, RULE_ZMAP, looks & IS_ZMAP)
     if looks & LIKE_ZMAP_NEW:
         _count(s, RULE_ZMAP_NEW, not _resent(a))
-    if looks & LIKE_MASSCAN:
-        _count(s, RULE_MASSCAN, looks & IS_MASSCAN)
+    if looks & IS_MASSCAN:
+        # The same SYN from another port is right or wrong once: its second proves nothing.
+        if not s.seen & SEEN_MASSCAN or s.masscan_id != be16(a.head + 4):
+            _count(s, RULE_MASSCAN, True)
+        s.masscan_id = be16(a.head + 4)
+        s.seen |= SEEN_MASSCAN
+    elif looks & LIKE_MASSCAN:
+        _count(s, RULE_MASSCAN, False)
     if looks & LIKE_NMAP:
         x = seq ^ s.nmap_seq
         if s.seen & SEEN_NMAP:
@@ -237,15 +244,9 @@ cdef inline bint confirmed(const source_t *s) noexcept nogil:
     )
 
 
-cdef inline uint8_t _by_number(
-    const source_t *s, int rule, const uint8_t *tcp, uint16_t first_port, uint16_t last_port
-) noexcept nogil:
-    """A SYN with the right number of 16 bits: alone it needs the tool's usual ports as well."""
-    if s.misses[rule] > s.hits[rule]:
-        return SURE_NOT
-    if s.hits[rule] > 1:
-        return SURE_HIGH
-    return SURE_MEDIUM if first_port <= be16(tcp) <= last_port else SURE_NOT
+cdef inline uint8_t _by_number(const source_t *s, int rule) noexcept nogil:
+    """A SYN with the right number of 16 bits: one that is alone may be chance, two are not."""
+    return SURE_HIGH if s.hits[rule] > 1 and s.misses[rule] <= s.hits[rule] else SURE_NOT
 
 
 cdef inline uint8_t _by_pairs(const source_t *s, int rule, int medium, bint alone) noexcept nogil:
@@ -273,14 +274,13 @@ cdef inline void judge(
     const source_t *s, const attempt_t *a, uint32_t looks, uint8_t *best
 ) noexcept nogil:
     """The tool of a SYN, and how sure that is, by what is known of its source."""
-    cdef const uint8_t *tcp = a.head + tcp_at(a.family)
     best[0] = best[1] = 0
     if looks & IS_MIRAI:
         _better(best, TOOL_MIRAI, SURE_HIGH)
     if looks & IS_ZMAP:
-        _better(best, TOOL_ZMAP, _by_number(s, RULE_ZMAP, tcp, 32768, 61000))
+        _better(best, TOOL_ZMAP, _by_number(s, RULE_ZMAP))
     if looks & IS_MASSCAN:
-        _better(best, TOOL_MASSCAN, _by_number(s, RULE_MASSCAN, tcp, 40000, 60015))
+        _better(best, TOOL_MASSCAN, _by_number(s, RULE_MASSCAN))
     if looks & MAY_BE_UNICORNSCAN and s.order and (
         _unicornscan_key(a, s.order == 2) == s.key
     ):

@@ -183,8 +183,10 @@ FIELDS: tuple[Field, ...] = (
           " `22,80`", SCAN),
     Field("scan.rate", "number", "flows/s", "flows by the time from first to last SYN, at least"
           " 1 s", SCAN),
-    Field("scan.tool", "string or null", "", "what its SYNs look like; null if that is not known",
-          SCAN),
+    Field("scan.tool", "string or null", "", "the scanner that sent most of its dark flows; null if"
+          " most have no known one", SCAN),
+    Field("scan.tool_confidence", "string or null", "", "the best that one of these flows had at"
+          " its verdict: `high`, `medium` or `low`", SCAN),
     Field("scan.trw", "string", "", "Jung's sequential test of first contacts: `scanner`, `benign`"
           " or `undecided`", SCAN),
     Field("scan.known", "string or null", "", "name of the source by `--known`", SCAN),

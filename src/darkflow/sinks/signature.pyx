@@ -38,6 +38,13 @@ cdef const char *sureness_name(int sureness) noexcept nogil:
     return SURENESS_NAMES[sureness]
 
 
+def tool_words(int tool, int sureness):
+    """The names of a tool and of its confidence; two times None if no tool is known."""
+    if not 0 < tool < TOOLS:
+        return None, None
+    return TOOL_NAMES[tool].decode(), SURENESS_NAMES[sureness & 3].decode()
+
+
 cdef int ttl_start(const attempt_t *a) noexcept nogil:
     """What the TTL (IPv6: hop limit) probably was at the start: the next of 32, 64, 128, 255."""
     cdef uint8_t ttl = a.head[8] if a.family == 4 else a.head[7]
