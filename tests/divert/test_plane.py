@@ -34,6 +34,7 @@ class Log:
         self.hold.set()
         self.error: OSError | None = None
         self.errno = 0
+        self.overtakes: Callable[[Diverted], object] | None = None
 
     def add(self, flows: Sequence[Flow]) -> Sequence[Flow]:
         self.hold.wait(5)
@@ -61,6 +62,11 @@ class Log:
         for one in diverted:
             assert one.since_ns == one.t0_ns + SECOND_NS
             self.steps.append(("diverted", one.flow))
+            if self.overtakes:
+                self.overtakes(one)
+
+    def overtaken(self, diverted: Diverted) -> None:
+        self.steps.append(("overtaken", diverted.flow))
 
     def ended(self, diverted: Diverted, t_ns: int, why: str) -> None:
         self.steps.append(("ended", (diverted.flow, t_ns, why)))
@@ -154,6 +160,16 @@ def test_a_late_answer_cuts(make: Callable[..., Plane], log: Log) -> None:
     assert plane.cut([key(2), key(9)], 5, "command") == 1
     until(lambda: log.registered == set())
     assert log.all("ended")[-1] == (key(2), 5, "command")
+
+
+def test_a_cut_while_flows_are_diverted_is_told(make: Callable[..., Plane], log: Log) -> None:
+    """The kernel has cut the flow before the session that the watcher begins."""
+    plane = make()
+    log.overtakes = lambda one: plane.gone(one.flow) if one.flow == key(1) else None
+    Feed(plane)(*(ends(n).syn() for n in range(3)))
+    until(lambda: plane.replayed == 3)
+    assert log.all("overtaken") == [key(1)]
+    assert set(plane.dispatcher.flows) == {key(0), key(2)}
 
 
 def test_who_has_talked_may_stay(make: Callable[..., Plane], log: Log) -> None:
