@@ -149,6 +149,7 @@ def harmed(name: str, harm: dict[str, float]) -> list[Aim]:
     """Live connections that went on all the while."""
     return [
         none(f"{name}: of {harm['connections']} live connections differ", int(harm["wrong"])),
+        none(f"{name}: of {harm['patient']} longer than T break", int(harm["broken"])),
         at_most(f"{name}: slowest live connection", harm["worst_ms"], HARM_MS, " ms"),
     ]
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import signal
 import tarfile
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -22,7 +26,8 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 
 # What only computes; everything else listens on real interfaces or watches the clock. With several
-# workers (`make test`) those tests run one after the other, and these beside them, out of the way.
+# workers (`make test`) live tests have two lanes, the honeypot's and the sensor's, and these run
+# beside them, out of the way.
 TESTS = Path(__file__).resolve().parent
 COMPUTES = tuple(str(TESTS / name) for name in (
     "analysis/", "bench/test_lists.py", "bench/test_run.py", "bench/test_stores.py",
@@ -37,35 +42,70 @@ COMPUTES = tuple(str(TESTS / name) for name in (
     "sources/test_compressed.py", "sources/test_kernel_filter.py", "sources/test_records.py",
     "test_cli.py", "test_docs.py", "test_sanitize.py", "test_style.py", "test_truth.py",
 ))  # fmt: skip
+HONEYPOT = tuple(str(TESTS / name) for name in (
+    "bench/test_dataplane.py", "commands/test_honeypot", "commands/test_lab", "divert/",
+    "honeypot/", "lab/",
+))  # fmt: skip
+# Live tests that need the machine for themselves: high rates, or answers within milliseconds.
+QUIET = tuple(str(TESTS / name) for name in (
+    "bench/test_dataplane.py", "bench/test_live.py", "commands/test_honeypot_promises.py",
+    "commands/test_honeypot_scanners.py", "commands/test_sensor.py", "divert/test_dataplane",
+    "divert/test_nft.py", "lab/test_live_scanners.py", "sources/test_live_rings.py",
+    "test_live_captures.py",
+))  # fmt: skip
 IS_WORKER = "PYTEST_XDIST_WORKER" in os.environ
 
 
-def only_computes(item: pytest.Item) -> bool:
-    """Whether it can run beside live tests."""
-    return str(item.path).startswith(COMPUTES)
+def lane_of(path: str) -> str:
+    """Which live tests run one after the other; "" for those that only compute."""
+    if path.startswith(COMPUTES):
+        return ""
+    return "live: honeypot" if path.startswith(HONEYPOT) else "live: sensor"
 
 
-class LiveOnOneWorker(LoadScopeScheduling):  # type: ignore[misc]  # it has no types
-    """Live tests are one unit of work, so that one worker runs them; each other test is its own.
+class LiveInLanes(LoadScopeScheduling):  # type: ignore[misc]  # it has no types
+    """A lane of live tests is one unit of work, run by one worker; each other test is its own.
 
     With this pytest, xdist's own groups (--dist loadgroup) reach no worker.
     """
 
     def _split_scope(self, nodeid: str) -> str:
-        path = str(TESTS.parent / nodeid.partition("::")[0])
-        return nodeid if path.startswith(COMPUTES) else "live"
+        return lane_of(str(TESTS.parent / nodeid.partition("::")[0])) or nodeid
 
 
 @pytest.hookimpl(optionalhook=True)  # the sanitizer's run does without xdist
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LiveOnOneWorker:
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LiveInLanes:
     """What deals tests out to workers."""
-    return LiveOnOneWorker(config, log)
+    return LiveInLanes(config, log)
 
 
-def pytest_runtest_setup(item: pytest.Item) -> None:
+@contextmanager
+def beside(alone: bool) -> Iterator[None]:
+    """Live tests of both lanes beside each other, but one that is to be alone without the other.
+
+    Who waits to be alone holds the gate, so that he is the next.
+    """
+    name = f"darkflow-tests-{os.environ['PYTEST_XDIST_TESTRUNUID']}"
+    folder = Path(tempfile.gettempdir())
+    with (folder / f"{name}.gate").open("w") as gate, (folder / f"{name}.lock").open("w") as lock:
+        fcntl.flock(gate, fcntl.LOCK_EX)
+        fcntl.flock(lock, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
+        fcntl.flock(gate, fcntl.LOCK_UN)
+        yield
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
     """What computes gives way to what is live; only root can take its place back afterwards."""
-    if IS_WORKER and os.geteuid() == 0:
-        os.setpriority(os.PRIO_PROCESS, 0, 19 if only_computes(item) else 0)
+    path = str(item.path)
+    if not IS_WORKER:
+        return (yield)
+    if os.geteuid() == 0:
+        os.setpriority(os.PRIO_PROCESS, 0, 0 if lane_of(path) else 19)
+    if not lane_of(path):
+        return (yield)
+    with beside(path.startswith(QUIET)):
+        return (yield)
 
 
 def skip(reason: str) -> NoReturn:

@@ -18,6 +18,7 @@ from itertools import count
 MACS = bytes.fromhex("02005e00000202005e000001")
 ASK = b"GET / HTTP/1.0\r\n\r\n"
 SYN, ACK = 2, 16
+PATIENT_S, PATIENT_EACH_S = 1.2, 0.02
 
 
 def tell(**answer: object) -> None:
@@ -42,19 +43,58 @@ def once(address: str, port: int) -> tuple[bytes | None, float]:
     """What a server says until it ends (None: it refuses), and the ms that took."""
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     began = time.perf_counter()
-    said: bytes | None = b""
+    said: bytes | None
     with socket.socket(family, socket.SOCK_STREAM) as talk:
         talk.settimeout(5)
         try:
             talk.connect((address, port))
-            talk.sendall(ASK)
-            while part := talk.recv(4096):
-                said = (said or b"") + part
+            said = asked(talk)
         except ConnectionRefusedError:
             said = None
         except OSError as error:
             said = repr(error).encode()
     return said, (time.perf_counter() - began) * 1000
+
+
+def asked(talk: socket.socket) -> bytes:
+    """What a server answers until it ends."""
+    said = b""
+    talk.sendall(ASK)
+    while part := talk.recv(4096):
+        said += part
+    return said
+
+
+class Patient:
+    """Connections that are silent for longer than T, and then ask."""
+
+    def __init__(self, addresses: tuple[str, ...], port: int) -> None:
+        self.addresses, self.port = addresses, port
+        self.open: list[tuple[float, socket.socket]] = []
+        self.next_s = 0.0
+        self.asked = self.wrong = 0
+
+    def turn(self, wanted: bytes | None, last: bool = False) -> None:
+        """Begin some from time to time, and ask on those whose time has come."""
+        now_s = time.monotonic()
+        if not last and now_s >= self.next_s:
+            self.next_s = now_s + PATIENT_EACH_S
+            for address in self.addresses:
+                try:
+                    talk = socket.create_connection((address, self.port), 5)
+                except OSError:
+                    self.asked, self.wrong = self.asked + 1, self.wrong + 1
+                else:
+                    self.open.append((now_s + PATIENT_S, talk))
+        while self.open and (last or self.open[0][0] <= now_s):
+            due_s, talk = self.open.pop(0)
+            time.sleep(max(0.0, due_s - time.monotonic()))
+            self.asked += 1
+            try:
+                with talk:
+                    self.wrong += asked(talk) != wanted
+            except OSError:
+                self.wrong += 1
 
 
 def batches(open_port: str, closed_port: str, *addresses: str) -> None:
@@ -76,19 +116,27 @@ def batches(open_port: str, closed_port: str, *addresses: str) -> None:
 
 
 def steady(open_port: str, closed_port: str, *addresses: str) -> None:
-    """Connections without a pause until stdin ends: how many, what differed, the slowest in ms."""
+    """Connections without a pause until stdin ends: how many, what differed, the slowest in ms.
+
+    And such as live longer than T: how many of these there were, and how many broke.
+    """
     wanted = once(addresses[0], int(open_port))[0]
     tell(said=(wanted or b"").decode())
     took = []
     wrong = 0
+    patient = Patient(addresses, int(open_port))
     while not select.select([0], [], [], 0)[0]:
         for address in addresses:
             for port, expected in ((open_port, wanted), (closed_port, None)):
                 said, ms = once(address, int(port))
                 wrong += said != expected
                 took.append(ms)
+        patient.turn(wanted)
         time.sleep(0.005)
+    patient.turn(wanted, last=True)
     tell(
+        patient=patient.asked,
+        broken=patient.wrong,
         connections=len(took),
         wrong=wrong,
         worst_ms=max(took),

@@ -172,6 +172,17 @@ def test_a_cut_while_flows_are_diverted_is_told(make: Callable[..., Plane], log:
     assert set(plane.dispatcher.flows) == {key(0), key(2)}
 
 
+def test_where_packets_were_missed_nobody_knows_who_has_answered(
+    make: Callable[..., Plane],
+) -> None:
+    plane = make()
+    plane.missed_ns = lambda: 1  # and of the three SYNs two came before
+    Feed(plane)(*(ends(n).syn() for n in range(3)))  # at 0, 1 and 2 ns
+    until(lambda: plane.replayed == 1)
+    assert set(plane.dispatcher.flows) == {key(2)}
+    assert plane.dispatcher.refused["packets_missed"] == 2
+
+
 def test_who_has_talked_may_stay(make: Callable[..., Plane], log: Log) -> None:
     """The kernel knows; only a late answer asks."""
     plane = make()

@@ -141,6 +141,7 @@ class Honeypot:
             self.dispatcher, place.nft, self._send, place.macs, self, settings["jitter"]
         )
         self.plane.say = lambda line: log("warning", line)
+        self.plane.missed_ns = self._missed_ns
         tracker = Tracker(
             place.macs[:6] if place.answers else b"",
             settings["idle"],
@@ -192,6 +193,11 @@ class Honeypot:
 
     def _send(self, frames: Sequence[bytes]) -> Sequence[int]:
         return send_all(self._socket.fileno(), frames)
+
+    def _missed_ns(self) -> int:
+        """The honeypot's own interface, the last, shows no real host's answers."""
+        real = len(self.place.watched) - 1
+        return max(source.missed_ns(real) for source in self._sources)
 
     def diverted(self, diverted: Sequence[Diverted], t_ns: int) -> None:
         """The plane has registered flows."""

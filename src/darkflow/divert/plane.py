@@ -81,6 +81,9 @@ class Plane:
         self.failed: BaseException | None = None
         # A line when the kernel begins to refuse, and one when it takes flows again.
         self.say: Callable[[str], None] = lambda _: None
+        # Until when the capture has missed packets, in ns since 1970: who has answered is not known
+        # of flows that began before.
+        self.missed_ns: Callable[[], int] = lambda: 0
         self._table = table
         self._send = send
         self._macs = macs
@@ -105,10 +108,13 @@ class Plane:
         if not verdicts:
             return
         now_ns = time.monotonic_ns()
+        missed_ns = self.missed_ns()
         with self._changed:
             for late, t_ns, t0_ns, flow, head, tcp_bytes, whole in verdicts:
                 if late:
                     self._cut(flow, t_ns, "late_answer")
+                elif 0 < missed_ns >= t0_ns:
+                    self.dispatcher.refused["packets_missed"] += 1
                 elif self._may(flow, t_ns, t0_ns, head[-tcp_bytes:]):
                     self._number += 1
                     due_ns = now_ns + self._random.randrange(self._jitter_ns + 1)

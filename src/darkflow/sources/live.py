@@ -73,11 +73,13 @@ class Live:
         self._open: dict[int, Interface] = {}
         self._going: set[int] = set()
         self._lost: set[int] = set()
-        # Over what `packets` adds up.
+        # Over what `packets` and `missed_ns` add up.
         self._counting = threading.Lock()
         self._called: dict[int, str] = dict(enumerate(names))
         self._dropped: dict[int, int] = dict.fromkeys(range(len(names)), 0)
         self._seen: dict[int, int] = dict.fromkeys(range(len(names)), 0)
+        # When packets were last missed, at the latest, by the clock that nobody sets.
+        self._missed_ns: dict[int, int] = {}
         self._check_at_ns = 0
         self._ahead_ns = clock_ahead_ns()
         self._stopping = False
@@ -215,8 +217,20 @@ class Live:
         self._poll = self._polled()
 
     def _take_drops(self) -> None:
-        for source, interface in self._open.items():
-            self._dropped[source] += interface.take_drops()
+        with self._counting:
+            for source, interface in self._open.items():
+                if count := interface.take_drops():
+                    self._dropped[source] += count
+                    self._missed_ns[source] = time.monotonic_ns()
+
+    def missed_ns(self, sources: int) -> int:
+        """Until when packets found no room in one of the first `sources` interfaces' rings.
+
+        In ns since 1970, at the latest; 0: none did. It asks the kernel. From any thread.
+        """
+        self._take_drops()
+        missed_ns = [at for source, at in self._missed_ns.items() if source < sources]
+        return max(missed_ns) + clock_ahead_ns() if missed_ns else 0
 
     @property
     def dropped_ring(self) -> dict[str, int]:
