@@ -105,6 +105,25 @@ def test_what_the_honeypot_expects_of_the_client(line: Line) -> None:
     assert [*found, session.expected] == [(), (1,), (1, 4), (4, 5)]
 
 
+def test_after_the_cut_only_what_came_before_counts(line: Line) -> None:
+    flow = key(line.flow)
+    assert not line.tracker.close(flow, line.t_ns)
+    line.divert()
+    cut_ns = line.t_ns + 3 * MS
+    assert line.tracker.close(flow, cut_ns)
+    assert not line.tracker.close(flow, cut_ns + 1)
+    line.orig(SYN, 0)
+    line.resp(SYN_ACK, 500, 1)
+    line.orig(PSH | ACK, 1, 501, b"abc")
+    line.resp(PSH | ACK, 501, 4, b"late")
+    line.resp(RST, 505)
+    assert line.ended == []
+    session = line.tracker.cut(flow, cut_ns, "late_answer")
+    assert session is not None
+    assert (session.end, session.ended_ns, session.payload) == ("late_answer", cut_ns, b"abc")
+    assert (session.orig_packets, session.resp_packets, session.expected) == (2, 1, (4,))
+
+
 def test_a_scanner_that_resets(line: Line) -> None:
     line.divert()
     line.orig(SYN, 0)

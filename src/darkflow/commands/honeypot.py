@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 import time
+from collections import deque
 from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING, Any
 
@@ -43,6 +44,8 @@ if TYPE_CHECKING:
 
 # How often the machine's own addresses are read anew.
 OWN_ADDRESSES_S = 10.0
+# Until the tap has read what passed before a cut.
+SEEN_S = 0.3
 
 
 def honeypot_command(options: argparse.Namespace, settings: dict[str, Any]) -> int:
@@ -156,6 +159,8 @@ class Honeypot:
         stack.callback(self.reader.close)
         self.traces = Traces(self.records.trace)
         self.echoes: list[Echoes] = []
+        # As many as there are sessions, at most.
+        self._closing: deque[tuple[float, Diverted, int, str, int]] = deque()
         names = place.watched
         open_sources(self._sources, names, watch_of(options, settings), settings, log)
         endpoint = endpoint_of(settings)
@@ -233,14 +238,21 @@ class Honeypot:
         self._end_session(diverted, now_ns, "late_answer", now_ns)
 
     def _end_session(self, diverted: Diverted, now_ns: int, why: str, answered_ns: int) -> None:
-        """End the session, also in the honeypot, whose client will never be heard of again."""
-        session = self.tap.cut(diverted.flow, now_ns, why, answered_ns)
-        if session is None:
-            return
-        self.joiner.session(session, diverted.t0_ns)
-        if self.place.answers:
-            macs = self.place.macs
-            self._send([reset_frame(session.flow, seq, macs) for seq in session.expected])
+        if self.tap.close_session(diverted.flow, now_ns):
+            self._closing.append((time.monotonic(), diverted, now_ns, why, answered_ns))
+
+    def _close_sessions(self, until_s: float) -> None:
+        """End sessions that were cut, also in the honeypot: its client is heard of no more."""
+        frames = []
+        while self._closing and self._closing[0][0] <= until_s:
+            _, diverted, now_ns, why, answered_ns = self._closing.popleft()
+            session = self.tap.cut(diverted.flow, now_ns, why, answered_ns)
+            if session is not None:
+                self.joiner.session(session, diverted.t0_ns)
+                if self.place.answers:
+                    macs = self.place.macs
+                    frames += [reset_frame(session.flow, n, macs) for n in session.expected]
+        self._send(frames)
 
     def session_ended(self, session: Session) -> None:
         """The tap has seen the end of a session."""
@@ -266,6 +278,7 @@ class Honeypot:
         """Called about once a second: what is wrong."""
         self.joiner.tick()
         self.traces.tick()
+        self._close_sessions(time.monotonic() - SEEN_S)
         if time.monotonic() - self._own_s >= OWN_ADDRESSES_S:
             self._own_s = time.monotonic()
             with suppress(OSError):
@@ -305,6 +318,7 @@ class Honeypot:
         self.reader.close()
         self.plane.close()
         self.place.stop_diverting()
+        self._close_sessions(time.monotonic())
         self.tap.close()
         self.joiner.tick(last=True)
         self.traces.tick(last=True)

@@ -58,6 +58,11 @@ class Tap:
             for flow in flows:
                 self.tracker.begin(flow, t_ns)
 
+    def close_session(self, flow: Flow, t_ns: int) -> bool:
+        """A flow was cut; `cut` follows when the tap has read on. Whether a session was open."""
+        with self._lock:
+            return self.tracker.close(flow, t_ns)
+
     def cut(self, flow: Flow, t_ns: int, why: str, answered_ns: int = 0) -> Session | None:
         """A flow is diverted no longer: its session, if one was open, has ended."""
         with self._lock:

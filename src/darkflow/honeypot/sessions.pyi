@@ -39,6 +39,11 @@ class Tracker:
     def __len__(self) -> int: ...
     def begin(self, flow: Flow, t_ns: int) -> None:
         """The flow is diverted from now on."""
+    def close(self, flow: Flow, t_ns: int) -> bool:
+        """The flow was cut at `t_ns`: packets after that do not count. Whether a session was open.
+
+        `cut` ends it, when all that came before has been observed.
+        """
     def cut(self, flow: Flow, t_ns: int, why: str, answered_ns: int = 0) -> Session | None:
         """The flow is diverted no longer: its session, if one was open, has ended."""
     def observe(self, frames: Frames) -> list[Session]:

@@ -41,6 +41,7 @@ cdef class Session:
     cdef readonly str end
     # When it is looked at next: of what waits for that, only this entry counts.
     cdef int64_t due_ns
+    cdef int64_t until_ns           # it was cut: later packets do not leave; 0: it was not
     cdef uint32_t isn
     cdef uint32_t resp_isn
     cdef uint32_t next_seq
@@ -157,6 +158,14 @@ cdef bint parse(
     return True
 
 
+cdef void note_numbers(Session session, const seen_t *seen) noexcept:
+    """How far both sides are."""
+    if seen.from_orig and not seen.flags & RST:
+        session.orig_end = be32(seen.tcp + 4) + seen.told_bytes + (seen.flags & (SYN | FIN) != 0)
+    elif not seen.from_orig and seen.flags & ACK:
+        session.resp_ack = be32(seen.tcp + 8)
+
+
 cdef class Tracker:
     """The sessions of diverted flows.
 
@@ -203,6 +212,14 @@ cdef class Tracker:
         self.sessions[key] = session
         self.open_sessions += 1
         heappush(self.due, (session.due_ns, key))
+
+    def close(self, tuple flow, int64_t t_ns):
+        """See the stub."""
+        cdef Session session = self.sessions.get(key_from(flow))
+        if session is None or session.end or session.until_ns:
+            return False
+        session.until_ns = t_ns
+        return True
 
     def cut(self, tuple flow, int64_t t_ns, str why, int64_t answered_ns=0):
         """The flow is diverted no longer: its session, if one was open, has ended.
@@ -252,12 +269,14 @@ cdef class Tracker:
     cdef bint _packet(self, Session session, const seen_t *seen, int64_t t_ns) except -1:
         """Whether the session has ended with this packet."""
         cdef uint32_t seq = be32(seen.tcp + 4)
+        note_numbers(session, seen)
+        if session.until_ns and t_ns > session.until_ns:
+            return False
         session.last_ns = t_ns
         if seen.from_orig:
             session.orig_packets += 1
             session.orig_bytes += seen.told_bytes
             session.orig_frame_bytes += seen.frame_bytes
-            session.orig_end = seq + seen.told_bytes + (seen.flags & (SYN | FIN) != 0)
             if seen.flags & SYN and not session.isn_known:
                 session.isn_known = True
                 session.next_seq = seq + 1
@@ -272,8 +291,6 @@ cdef class Tracker:
             session.resp_packets += 1
             session.resp_bytes += seen.told_bytes
             session.resp_frame_bytes += seen.frame_bytes
-            if seen.flags & ACK:
-                session.resp_ack = be32(seen.tcp + 8)
             if seen.flags & (SYN | ACK) == SYN | ACK and not session.syn_ack_ns:
                 session.syn_ack_ns = t_ns
                 session.resp_isn = seq
