@@ -1,7 +1,9 @@
-from libc.stdint cimport uint64_t
+from libc.stdint cimport int64_t, uint64_t
+from darkflow.flow.adaptive cimport Adaptive
 from darkflow.flow.attempts cimport attempts_t
 from darkflow.flow.delays cimport Delays
 from darkflow.flow.kept cimport KeptFrames
+from darkflow.flow.layout cimport attempt_t
 
 cdef enum:
     MAX_RETRIES = 32
@@ -22,9 +24,14 @@ ctypedef struct verdicts_t:
 
 cdef class Tally:
     cdef attempts_t table
+    cdef readonly int64_t hold_ns
+    cdef int64_t idle_ns
+    cdef readonly Adaptive adaptive
+    cdef bint adapts                # whether there is one
     cdef verdicts_t counts
     cdef uint64_t retries[MAX_RETRIES + 1]
     cdef readonly Delays reply_delays
     cdef readonly Delays late_delays
     cdef readonly Delays retry_spans
     cdef KeptFrames kept
+    cdef int64_t held_ns(self, const attempt_t *a) noexcept nogil
