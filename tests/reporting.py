@@ -85,11 +85,9 @@ def final(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def dark_frame(rows: list[dict[str, Any]], tool: bool = True) -> pl.LazyFrame:
-    """The table `darkflows`, with or without the tools."""
-    if not tool:
-        rows = [{name: value for name, value in row.items() if name != "tool"} for row in rows]
-        return frame("darkflows", rows)
-    return frame("darkflows", rows, tool=pl.String)
+    """The table `darkflows`, with the tools or, as an older store has it, without."""
+    made = frame("darkflows", rows)
+    return made if tool else made.drop("tool", "tool_confidence")
 
 
 def stats_row(run: str, t_s: float, **values: Any) -> dict[str, Any]:
@@ -109,7 +107,8 @@ def scan_row(source: str, state: str, start_s: int, **values: Any) -> dict[str, 
         **stamped(start_ns), "src_ip": source, "prefix_length": 32, "state": state,
         "kind": "address_scan", "start_ns": start_ns, "end_ns": start_ns + 9 * SECOND_NS,
         "flows": 10, "packets": 12, "dark_targets": 9, "live_targets": 1, "ports": 1,
-        "top_ports": "23", "rate": 1.5, "tool": "zmap", "trw": 1e9, "direction": "inbound",
+        "top_ports": "23", "rate": 1.5, "tool": "zmap", "tool_confidence": "high", "trw": 1e9,
+        "direction": "inbound",
         "known": None, "country": "JP", "asn": 64500, **values,
     }  # fmt: skip
 

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import slow_tools
+
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 MASK = (1 << 64) - 1
@@ -152,7 +154,10 @@ def line(
     reporter: str | None = None,
     hold_ns: int = 5_000_000_000,
 ) -> str:
-    """The whole line. `packet`: the first SYN; `event`: its counts, as the engine tells them."""
+    """The whole line. `packet`: the first SYN; `event`: its counts, as the engine tells them.
+
+    The tool is what the flow alone tells of it.
+    """
     headers = Headers.of(packet)
     late = kind == "late_answer"
     state, letter = "S0", ""
@@ -161,6 +166,8 @@ def line(
     tcp = headers.tcp
     kinds, mss, scale = options(tcp)
     icmp = event["icmp"]
+    resent = event["syn_count"] - 1 - event["duplicate_count"] - event["new_isn_count"]
+    tool, confidence = slow_tools.alone(packet, resent)
     document: dict[str, Any] = {
         "timestamp": timestamp(event["t_ns" if late else "t0_ns"], digits),
         "event_type": kind,
@@ -191,6 +198,10 @@ def line(
             "mss": mss,
             "wscale": scale,
             "payload_bytes": headers.payload_bytes,
+            "ttl_start": slow_tools.ttl_start(headers.ttl),
+            "signature": slow_tools.signature(packet),
+            "tool": tool,
+            "tool_confidence": confidence,
             "icmp": icmp and {"type": icmp[0], "code": icmp[1], "from": reporter},
         },
     }

@@ -53,6 +53,13 @@ class Source:
         """Different destinations."""
         return len({e["dst"] for e in events})
 
+    def tool(self) -> tuple[int, int]:
+        """That of most dark flows; of equals the surer, then the first."""
+        flows = Counter(e["tool"][0] for e in self.dark)
+        best = {n: max(e["tool"][1] for e in self.dark if e["tool"][0] == n) for n in flows}
+        most = max(flows, key=lambda n: (flows[n], best[n], -n))
+        return most, best[most]
+
     def told(self, state: str) -> Scan:
         """What is known."""
         hosts, ports = self.hosts(self.dark), Counter(e["dport"] for e in self.dark)
@@ -62,7 +69,7 @@ class Source:
             min(e["t0_ns"] for e in self.dark), max(e["t0_ns"] for e in self.dark),
             len(self.dark) + len(self.live), sum(e["syn_count"] for e in self.dark + self.live),
             hosts, self.hosts(self.live), len(ports), ports_text(ports), self.trw(),
-            self.direction,
+            self.direction, *self.tool(),
         )  # fmt: skip
 
 

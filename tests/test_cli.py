@@ -23,6 +23,7 @@ EXPECTED_KEYS = {
     "refused", "dark", "undecided", "late_answers", "unsolicited", "disorder_ns", "dark_sources",
     "dark_destinations", "reply_delay_ns", "reader_notes", "undecoded", "dropped",
     "icmp_unreachable", "direction", "elapsed_s", "packets_per_s", "top_ports", "top_sources",
+    "tools",
 }  # fmt: skip
 
 

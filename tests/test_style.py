@@ -33,6 +33,7 @@ TESTED_THROUGH = {
     "kept": "test_dark_pcap",
     "derived": "test_lines",
     "arrow": "test_columns",
+    "signature": "test_lines",
     "units": "test_config",
     "setting": "test_config",
     "shorter_holds": "test_config",

@@ -19,7 +19,7 @@ TRUTH = SHARED / "truth" / "truth.json"
 NAMES = sorted(json.loads(TRUTH.read_text())) if TRUTH.exists() else []
 NEW_KEYS = {
     "undecoded", "dropped", "icmp_unreachable", "direction", "elapsed_s", "packets_per_s",
-    "top_ports", "top_sources",
+    "top_ports", "top_sources", "tools",
 }  # fmt: skip
 
 

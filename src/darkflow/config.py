@@ -72,6 +72,11 @@ SETTINGS: tuple[Setting, ...] = (
         " then forgotten", parse_size,
     ),
     Setting(
+        "tool_sources", ("--tool-sources",), "262144", "sources",
+        "sources of dark flows that are remembered to tell their scanners; beyond them, who has"
+        " shown least and been silent longest is forgotten", parse_size,
+    ),
+    Setting(
         "reorder_size", ("--reorder-size",), "262144", "packets",
         "packets that may wait to be put in order; beyond them waiting is cut short", parse_size,
     ),

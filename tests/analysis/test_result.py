@@ -52,6 +52,15 @@ def test_sources_are_the_scanners(document: dict[str, Any]) -> None:
     assert sum(flows) == document["dark"]
 
 
+def test_tools_are_those_of_the_sources(document: dict[str, Any]) -> None:
+    assert document["tools"] == [
+        {"tool": "nmap", "flows": 760, "low": 0, "packets": 760, "sources": 2},
+        {"tool": "masscan", "flows": 622, "low": 120, "packets": 622, "sources": 2},
+        {"tool": "zmap", "flows": 251, "low": 0, "packets": 251, "sources": 1},
+        {"tool": "hping3", "flows": 147, "low": 0, "packets": 147, "sources": 1},
+    ]
+
+
 def test_ports_add_up(document: dict[str, Any]) -> None:
     ports = {row["port"]: row for row in document["top_ports"]}
     assert sum(row["flows"] for row in ports.values()) == document["dark"]

@@ -21,6 +21,7 @@ def document(**more: Any) -> dict[str, Any]:
             {"src_ip": "2001:db8:aaaa:bbbb:cccc:dddd:eeee:ffff", "flows": 1, "packets": 2,
              "ports": 3, "targets": 4}
         ],
+        "tools": [{"tool": "nmap", "flows": 30, "low": 2, "packets": 33, "sources": 1}],
         "reply_delay_ns": {"p50": 28_000, "p99": 107_000, "max": 2_837_000},
         "reply_delay_exact": True,
         "reply_delay_share": {"1ms": 0.5, "10ms": 0.981, "30ms": 1.0, "1s": 1.0, "5s": 1.0},
@@ -41,6 +42,7 @@ def test_numbers_stand_in_their_rows() -> None:
     assert ["445", "3,234,928", "384,803", "9"] in rows
     assert ["2001:db8:aaaa:bbbb:cccc:dddd:eeee:ffff", "1", "2", "3", "4"] in rows
     assert ["10", "ms", "98.10%"] in rows
+    assert ["nmap", "30", "75.0%", "33", "1"] in rows
     assert ["1", "s", "100.00%"] in rows
 
 
@@ -55,6 +57,7 @@ def test_sentences_are_not_broken() -> None:
         "dark flows from 3 sources to 4 destinations (40 inbound); 5 with an ICMP reason;"
         " 2 answered late"
     ) in lines
+    assert "of these flows 2 are named by their looks alone (low confidence)" in lines
     assert "median 0.028 ms; 99% 0.107 ms; longest 2.837 ms" in lines
     assert "1,234,567 packets in 0.50 s (2,469,134 packets/s)" in lines
 
@@ -71,7 +74,7 @@ def test_every_loss_is_said() -> None:
 
 
 def test_nothing_dark_and_no_reply_leave_their_tables_out() -> None:
-    text = shown(top_ports=[], top_sources=[], reply_delay_ns={"p50": None})
+    text = shown(top_ports=[], top_sources=[], tools=[], reply_delay_ns={"p50": None})
     assert "Connection attempts" in text
     assert "Top sources" not in text
     assert "Reply delays" not in text

@@ -64,7 +64,7 @@ def packets_of(decoder: Decoder, packets: list[dict[str, Any]], now_ns: int) -> 
 def plain(event: dict[str, Any]) -> dict[str, Any]:
     """An engine's event in the oracle's form."""
     flow = (event.pop("src"), event.pop("sport"), event.pop("dst"), event.pop("dport"))
-    del event["number"]
+    del event["number"], event["tool"]
     event["flow"] = flow
     return event
 

@@ -12,17 +12,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from darkflow.flow.batch import Events
+from darkflow.flow.batch import Events, Frames
 from darkflow.flow.decode import Decoder
 from darkflow.flow.detection import Scan, ScanLimits, scaled_scans
 from darkflow.flow.engine import Engine
 from darkflow.flow.networks import Networks
 from darkflow.flow.order import Reorder
 from darkflow.flow.scans import Scans
+from darkflow.sinks.signature import tool_words
 from darkflow.sources.captures import Captures
 from darkflow.units import parse_networks
 from flow.test_engine import HOLD_NS, IDLE_NS, packets_of
+from scanners import TOOLS, a_run
 from slow_scans import SlowScans
+from writers import RAW, Flow
 
 SECOND_NS = 1_000_000_000
 EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "lab.pcap"
@@ -234,6 +237,35 @@ def test_who_finds_most_of_what_it_asks_for_is_no_scanner() -> None:
     assert told == []
 
 
+MIXED = {
+    "masscan": ({"masscan": 30}, (2, 3)), "nmap": ({"nmap": 30}, (5, 3)),
+    "hping3": ({"hping3": 30}, (6, 3)), "zmap, new": ({"zmap, new": 30}, (1, 2)),
+    "two": ({"masscan": 30, "nmap": 20}, (2, 3)), "few": ({"masscan": 9, "": 30}, (0, 0)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", MIXED)
+def test_a_scan_has_the_tool_of_most_of_its_dark_flows(name: str) -> None:
+    runs, expected = MIXED[name]
+    packets = [packet for n, tool in enumerate(runs) for packet in (
+        a_run(TOOLS[tool][0], runs[tool], n) if tool
+        else [(SECOND_NS, Flow("198.51.100.7", 1024 + i, f"203.0.113.{1 + i}", 22).syn(i))
+              for i in range(runs[tool])]
+    )]  # fmt: skip
+    frames = [(SECOND_NS + n, RAW, packet) for n, (_, packet) in enumerate(packets)]
+    rows = Decoder().decode(Frames.of(frames))
+    engine = Engine(HOLD_NS, IDLE_NS, (1 << 12, 1 << 12), tells=True)
+    networks = networks_of(INSIDE)
+    twin, kernel, told = SlowScans(networks, SMALL), Scans(networks, SMALL), []
+    for events in chain(engine.observe(rows), engine.finish(99 * SECOND_NS)):
+        told += kernel.observe(events)
+        twin.observe(events.to_list(), events.now_ns)
+    told += kernel.finish()
+    twin.finish()
+    assert order(told) == order(twin.scans)
+    assert [(s.tool, s.sureness) for s in told if s.state == "end"] == [expected]
+
+
 def judged(path: Path, text: str | None) -> list[Scan]:
     """The scans of a capture with the default limits."""
     watched = parse_networks(text) if text else None
@@ -256,18 +288,25 @@ def test_the_lab_s_scanners_are_one_scan_each_with_all_they_sent() -> None:
     told = judged(EXAMPLE, LAB)
     ends = {
         socket.inet_ntop(2 if len(s.source) == 4 else 10, s.source): (
-            s.prefix_length, s.kind, s.flows, s.dark_targets, s.top_ports, s.trw, s.direction)
+            s.prefix_length, s.kind, s.flows, s.dark_targets, s.top_ports, s.trw, s.direction,
+            *tool_words(s.tool, s.sureness))
         for s in told if s.state == "end"
     }  # fmt: skip
     assert ends == {
-        "198.51.100.20": (32, "address_scan", 500, 92, "22,80,443,3389", "scanner", "inbound"),
-        "198.51.100.30": (32, "address_scan", 512, 251, "23,80", "scanner", "inbound"),
-        "198.51.100.40": (32, "address_scan", 256, 251, "8080", "scanner", "inbound"),
-        "198.51.100.50": (32, "address_scan", 150, 91, "445", "scanner", "inbound"),
-        "203.0.113.66": (32, "address_scan", 30, 30, "445", "scanner", "outbound"),
-        "2001:db8:a::20": (128, "address_scan", 280, 68, "22,80", "scanner", "inbound"),
-        "2001:db8:a::30": (128, "address_scan", 128, 60, "80,8080", "scanner", "inbound"),
-    }
+        "198.51.100.20": (32, "address_scan", 500, 92, "22,80,443,3389", "scanner", "inbound",
+                          "nmap", "high"),
+        "198.51.100.30": (32, "address_scan", 512, 251, "23,80", "scanner", "inbound",
+                          "masscan", "high"),
+        "198.51.100.40": (32, "address_scan", 256, 251, "8080", "scanner", "inbound",
+                          "zmap", "high"),
+        "198.51.100.50": (32, "address_scan", 150, 91, "445", "scanner", "inbound",
+                          "hping3", "high"),
+        "203.0.113.66": (32, "address_scan", 30, 30, "445", "scanner", "outbound", None, None),
+        "2001:db8:a::20": (128, "address_scan", 280, 68, "22,80", "scanner", "inbound",
+                           "nmap", "high"),
+        "2001:db8:a::30": (128, "address_scan", 128, 60, "80,8080", "scanner", "inbound",
+                           "masscan", "low"),
+    }  # fmt: skip
     assert sum(s.state == "begin" for s in told) == len(ends)
     assert [s.source for s in told if s.state == "inside"] == [bytes([203, 0, 113, 66])]
 

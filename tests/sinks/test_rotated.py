@@ -60,7 +60,7 @@ def test_a_file_moved_away_while_it_is_rotated_is_the_movers_alone(tmp_path: Pat
 
     fresh = MovedMeanwhile(tmp_path / "events.jsonl.new")
     fresh.touch()
-    rotated = Rotated(path, 10, lambda text: None)
+    rotated = Rotated(path, 10, lambda _: None)
     rotated.put_away(fresh)
     assert moved.read_text() == "once\n"
     assert path.read_text() == ""

@@ -20,7 +20,7 @@ from darkflow.sinks.stored import LINE, json_lines, scan
 T0_NS = 1_772_359_200_123_456_789
 SCAN = Scan(
     b"\xc6\x33\x64\x1e", 32, "begin", "address_scan", T0_NS, T0_NS + 2_500_000_000, 50, 60, 40, 3,
-    2, "23,2323", "scanner", "inbound",
+    2, "23,2323", "scanner", "inbound", 2, 3,
 )  # fmt: skip
 PREFIX = Scan(
     bytes.fromhex("20010db80000000a") + bytes(8), 64, "end", "random_scan", T0_NS, T0_NS, 7, 7, 7,
@@ -57,8 +57,9 @@ def test_a_scan_s_line() -> None:
         "scan": {
             "prefix_length": 32, "state": "begin", "kind": "address_scan", "start_ns": T0_NS,
             "end_ns": T0_NS + 2_500_000_000, "flows": 50, "packets": 60, "dark_targets": 40,
-            "live_targets": 3, "ports": 2, "top_ports": "23,2323", "rate": 20.0, "tool": None,
-            "trw": "scanner", "known": "Example", "country": "JP", "asn": 64500,
+            "live_targets": 3, "ports": 2, "top_ports": "23,2323", "rate": 20.0,
+            "tool": "masscan", "tool_confidence": "high", "trw": "scanner",
+            "known": "Example", "country": "JP", "asn": 64500,
         },
     }  # fmt: skip
 
@@ -115,6 +116,7 @@ def test_the_store_gives_back_the_lines(tmp_path: Path) -> None:
     assert columns["rate"] == pl.Float64
     for name in ("src_ip", "prefix_length", "state", "kind", "start_ns", "end_ns", "flows",
                  "packets", "dark_targets", "live_targets", "ports", "top_ports", "rate", "tool",
+                 "tool_confidence",
                  "trw", "direction", "known", "country", "asn", "day", "timestamp"):  # fmt: skip
         assert name in columns
     assert set(TABLES) >= {"scans", "backscatter"}

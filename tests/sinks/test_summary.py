@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections import defaultdict
+from ipaddress import ip_address
 from typing import NamedTuple
 
 import pytest
@@ -17,7 +18,7 @@ from darkflow.flow.networks import Networks
 from darkflow.sinks.summary import Summary
 from darkflow.units import parse_networks
 from judging import HOLD_NS, IDLE_NS
-from writers import RAW, SECOND_NS, Flow
+from writers import RAW, SECOND_NS, SYN, Flow, Tcp
 
 ENOUGH = 4_000_000
 
@@ -182,6 +183,21 @@ def test_ties_go_to_the_lowest_address_and_port(seed: bytes) -> None:
     assert [row[0] for row in summary.top_sources(4)] == [
         "10.0.0.1", "10.0.0.9", "10.0.0.10", "10.0.1.1",
     ]  # fmt: skip
+
+
+def test_tools_are_counted_by_flow_and_source() -> None:
+    flows = [Flow(f"10.0.0.{n % 3}", 40_000 + n, f"192.0.2.{n}", 23) for n in range(9)]
+    syns = [
+        (n, RAW, flow.packet(Tcp(SYN, int.from_bytes(ip_address(flow.resp).packed))))
+        for n, flow in enumerate(flows)
+    ]
+    again = (9, RAW, syns[0][2])
+    summary, engine = Summary(Networks.everything()), Engine(HOLD_NS, IDLE_NS)
+    for events in engine.observe(Decoder().decode(Frames.of([*syns, again]))):
+        summary.write(events)
+    for events in engine.finish(90 * SECOND_NS):
+        summary.write(events)
+    assert summary.by_tool == [("mirai", 10, 9, 0, 3)]
 
 
 def test_direction_is_by_the_networks() -> None:

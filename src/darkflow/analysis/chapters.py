@@ -164,8 +164,10 @@ def _chosen(rows: Rows, columns: Mapping[str, str]) -> tuple[list[str], list[lis
 SCAN_COLUMNS = {
     "src_ip": "source", "kind": "kind", "flows": "flows", "packets": "packets",
     "dark_targets": "dark targets", "live_targets": "live targets", "ports": "ports",
-    "top_ports": "ports most used", "rate": "flows/s", "tool": "tool", "direction": "direction",
-    "known": "known as", "country": "country", "asn": "AS", "start_ns": "began", "end_ns": "ended",
+    "top_ports": "ports most used", "rate": "flows/s", "tool": "tool",
+    "tool_confidence": "tool is",
+    "direction": "direction", "known": "known as", "country": "country", "asn": "AS",
+    "start_ns": "began", "end_ns": "ended",
 }  # fmt: skip
 BACKSCATTER_COLUMNS = {
     "victim_ip": "victim", "packets": "packets", "targets": "targets", "ports": "ports",

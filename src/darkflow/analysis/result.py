@@ -61,6 +61,7 @@ def result(
         "dropped": {
             "queue": dropped_queue,
             "table": dropped_table,
+            "sources": pipeline.engine.dropped_sources,
             "frames": kept.dropped if kept is not None else 0,
             "summary": summary.dropped,
             "clamped": source.clamped + pipeline.order.clamped,
@@ -75,6 +76,10 @@ def result(
             for port, packets, flows, sources in summary.top_ports(top)
         ],
         "top_sources": _top(summary, top, labels),
+        "tools": [
+            {"tool": tool, "flows": flows, "low": low, "packets": packets, "sources": sources}
+            for tool, packets, flows, low, sources in summary.by_tool
+        ],
         "elapsed_s": round(elapsed_s, 6),
         "packets_per_s": round(decoded["packets"] / elapsed_s) if elapsed_s > 0 else 0,
     }

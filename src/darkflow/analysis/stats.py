@@ -35,6 +35,7 @@ def stats(pipeline: Pipeline) -> dict[str, Any]:
         **decoded,
         **engine.counters,
         "undecoded": sum(decoded["undecoded"].values()),
+        "dropped_sources": engine.dropped_sources,
         "dropped_frames": kept.dropped if kept is not None else 0,
         "clamped": pipeline.order.clamped,
         "queue_flows": queue_flows,

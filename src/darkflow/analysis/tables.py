@@ -14,6 +14,7 @@ PLAIN_WIDTH = 100
 DROPPED = {
     "queue": "SYNs beyond the delay queue: not judged (raise --queue-size)",
     "table": "dark flows beyond the flow table: later SYNs count anew (raise --flow-table-size)",
+    "sources": "sources forgotten, whose tools might have been told (raise --tool-sources)",
     "frames": "SYN frames not kept for --dark-pcap (raise --frame-buffer)",
     "summary": "entries beyond the summary: distinct counts are low (raise --summary-size)",
     "store": "rows not stored: --store could not be written",
@@ -62,6 +63,8 @@ def tables(document: dict[str, Any]) -> Iterator[Table]:
     if document["top_ports"]:
         yield _ports(document)
         yield _sources(document)
+    if document["tools"]:
+        yield _tools(document)
     if document["reply_delay_ns"]["p50"] is not None:
         yield _delays(document)
     losses = _losses(document)
@@ -141,6 +144,17 @@ def _sources(document: dict[str, Any]) -> Table:
     for row in document["top_sources"]:
         numbers = (f"{row[name]:,}" for name in ("flows", "packets", "ports", "targets"))
         table.add_row(_who(row), *numbers)
+    return table
+
+
+def _tools(document: dict[str, Any]) -> Table:
+    table = _table("Tools that sent dark flows", "tool", "flows", "share", "packets", "sources")
+    for row in document["tools"]:
+        numbers = (f"{row[name]:,}" for name in ("packets", "sources"))
+        share = _share(row["flows"], document["dark"])
+        table.add_row(row["tool"], f"{row['flows']:,}", share, *numbers)
+    low = sum(row["low"] for row in document["tools"])
+    table.caption = f"of these flows {low:,} are named by their looks alone (low confidence)"
     return table
 
 

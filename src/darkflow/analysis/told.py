@@ -23,8 +23,8 @@ def _there(frame: pl.LazyFrame, columns: Iterable[str]) -> list[str]:
 
 SCAN = (
     "src_ip", "prefix_length", "kind", "state", "start_ns", "end_ns", "flows", "packets",
-    "dark_targets", "live_targets", "ports", "top_ports", "rate", "tool", "direction", "known",
-    "country", "asn",
+    "dark_targets", "live_targets", "ports", "top_ports", "rate", "tool", "tool_confidence",
+    "direction", "known", "country", "asn",
 )  # fmt: skip
 BACKSCATTER = (
     "victim_ip", "state", "start_ns", "end_ns", "packets", "targets", "ports", "peak_pps", "answer",

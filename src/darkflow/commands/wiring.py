@@ -204,7 +204,7 @@ class Wiring:
         elif self.keep_larger:
             kept = KeptFrames(settings["frame_buffer"], only_larger=True)
             sinks.append(Forget(kept))
-        sizes = (settings["queue_size"], settings["flow_table_size"])
+        sizes = tuple(settings[n] for n in ("queue_size", "flow_table_size", "tool_sources"))
         answered = self.store is not None and settings["store_answered"] > 0
         tells = self.detecting is not None or answered
         engine = Engine(settings["hold"], settings["idle"], sizes, self.seed, kept, tells)

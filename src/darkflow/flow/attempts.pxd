@@ -13,6 +13,12 @@ from darkflow.flow.layout cimport attempt_t, key_bytes, key_of
 cdef extern from "<stdlib.h>" nogil:
     void *aligned_alloc(size_t alignment, size_t size)
 
+cdef extern from *:
+    """
+    #define prefetch(p) __builtin_prefetch(p)
+    """
+    void prefetch(const void *p) noexcept nogil
+
 cdef enum:
     LINE_BYTES = 64
     SEGMENT_BITS = 10

@@ -217,7 +217,7 @@ cdef dict _event(const event_t *e):
     event = {
         "event": EVENTS[e.kind], "t_ns": e.t_ns, "t0_ns": a.t0_ns, "last_syn_ns": a.last_syn_ns,
         "syn_count": a.syn_count, "new_isn_count": a.new_isn_count,
-        "duplicate_count": a.duplicate_count, "number": a.number,
+        "duplicate_count": a.duplicate_count, "number": a.number, "tool": (a.tool, a.sureness),
         "icmp": (a.icmp_type, a.icmp_code) if a.icmp_known else None,
     }
     if e.kind == EVENT_END:

@@ -57,6 +57,7 @@ class Scan:
 
     source: packed address, or the beginning that prefix_length says and zeros. start_ns, end_ns:
     first and last SYN of dark flows. flows, packets: attempts that were judged, and their SYNs.
+    tool, sureness: numbers of tools.pxd, as the verdicts said; of the tool of most dark flows.
     """
 
     source: bytes
@@ -73,6 +74,8 @@ class Scan:
     top_ports: str
     trw: str
     direction: str
+    tool: int = 0
+    sureness: int = 0
 
 
 @dataclass(frozen=True, slots=True)

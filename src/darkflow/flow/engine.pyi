@@ -14,7 +14,7 @@ class Engine(Tally):
         self,
         hold_ns: int,
         idle_ns: int,
-        sizes: tuple[int, int] = (1 << 20, 1 << 20),
+        sizes: tuple[int, ...] = (1 << 20, 1 << 20),
         seed: bytes = ...,
         kept: KeptFrames | None = None,
         tells: bool = False,

@@ -25,11 +25,12 @@ from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 from darkflow.flow.adaptive cimport Adaptive
 from darkflow.flow.attempts cimport (
-    append, attempts_free, attempts_init, enter, find, give_slot, has_room, leave, slot,
-    take_slot, unlink,
+    append, attempts_free, attempts_init, enter, find, give_slot, has_room, leave,
+    prefetch, slot, take_slot, unlink,
 )
 from darkflow.flow.batch cimport Events, Packets
 from darkflow.flow.keys cimport hash_of, ip_id_of, isn_of, reverse_key
+from darkflow.flow.fingerprints cimport Fingerprints
 from darkflow.flow.kept cimport KeptFrames, judge
 from darkflow.flow.layout cimport (
     END_IDLE, END_LATE_ANSWER, END_OF_CAPTURE, END_TABLE_FULL, EVENT_DARK, EVENT_END, EVENT_LATE,
@@ -42,26 +43,20 @@ from darkflow.flow.queues cimport (
 from darkflow.flow.tally cimport MAX_RETRIES, Tally
 from darkflow.flow.tally import check_sizes
 
-cdef extern from *:
-    """
-    #define prefetch(p) __builtin_prefetch(p)
-    """
-    void prefetch(const void *p) noexcept nogil
-
 cdef enum:
     COPY_NS = 1_000_000             # a SPAN port's second copy of a SYN comes within 1 ms
     FULL = 4096                     # events of one batch; a row or a deadline adds a few at most
     AHEAD = 8                       # rows between the look at the index and the work on a row
 
-SIZES = (1 << 20, 1 << 20)
+SIZES = (1 << 20, 1 << 20, 1 << 18)
 
 
 cdef class Engine(Tally):
     """Judges attempts: `observe` takes rows in the order of time and gives event rows.
 
-    hold_ns: T. idle_ns: how long a dark flow is kept after its last packet. queue_size and
-    table_size: slots in the delay queue and the flow table. seed: 16 bytes, the hash's key; events
-    do not depend on it. kept: for whole SYN frames. tells: of who was reached, of lone answers.
+    hold_ns: T. idle_ns: how long a dark flow is kept after its last packet. sizes: of delay queue,
+    flow table, sources remembered. seed: 16 bytes, the hash's key; events do not depend on it.
+    kept: for whole SYN frames. tells: of who was reached, of lone answers.
     """
 
     def __init__(
@@ -69,7 +64,8 @@ cdef class Engine(Tally):
     ):
         check_sizes(hold_ns, idle_ns, sizes, seed)
         self.hold_ns, self.idle_ns = hold_ns, idle_ns
-        self.queue_size, self.table_size = sizes
+        self.queue_size, self.table_size = sizes[:2]
+        self.prints = Fingerprints((*sizes, *SIZES[2:])[2], seed)
         memcpy(self.key, <const uint8_t *>seed, 16)
         self.now_ns = NO_TIME
         self.kept = kept
@@ -116,12 +112,14 @@ cdef class Engine(Tally):
             yield self.events
         if self.adapts:
             gather(&self.table)
+        self.prints.note_held(&self.table, self.now_ns)
         number = self.table.held.head
         while number:
             self.events.count = 0
             while number and self.events.count < FULL:
                 if slot(&self.table, number).state == STATE_HELD:
                     self.counts.undecided += 1
+                    self.prints.look(slot(&self.table, number))
                     self._emit(slot(&self.table, number), EVENT_UNDECIDED, self.now_ns, 0)
                 number = slot(&self.table, number).next
             yield self.events
@@ -138,6 +136,7 @@ cdef class Engine(Tally):
             self.adaptive.forget()
         attempts_free(&self.table)
         memset(&self.table, 0, sizeof(self.table))
+        self.prints.clear()
         self.now_ns = NO_TIME
         if not attempts_init(&self.table, self.queue_size + self.table_size):
             raise MemoryError("no memory for the delay queue: lower --queue-size")
@@ -196,12 +195,7 @@ cdef class Engine(Tally):
                     continue
             else:
                 unlink(&self.table, &self.table.held, number)
-            if self.table.held.head:
-                # Its turn comes soon: the slot after it, and its place in the index.
-                a = slot(&self.table, self.table.held.head)
-                prefetch(&self.table.index[a.hash & self.table.mask])
-                if a.next:
-                    prefetch(slot(&self.table, a.next))
+            self.prints.ahead(&self.table)
             if slot(&self.table, number).state == STATE_HELD:
                 self._turn_dark(number)
             else:
@@ -218,6 +212,7 @@ cdef class Engine(Tally):
         a.state = STATE_DARK
         judge(a.kept, KEPT_DARK)
         self.counts.dark += 1
+        self.prints.note(a, verdict_ns)
         # The event has the frames until somebody takes them: see kept.pyx.
         self._emit(a, EVENT_DARK, verdict_ns, 0)
         a.kept = NULL
@@ -238,6 +233,7 @@ cdef class Engine(Tally):
             self.retry_spans.add(a.last_syn_ns - a.t0_ns)
         if self.adapts and why != END_LATE_ANSWER:
             self.adaptive.ended(a, t_ns)
+        a.changed |= self.prints.look(a)
         self._emit(a, EVENT_END, t_ns, why)
         unlink(&self.table, &self.table.dark, number)
         leave(&self.table, number)
@@ -295,7 +291,8 @@ cdef class Engine(Tally):
         a.family = row.family
         a.tcp_len = row.tcp_len
         a.digits = row.digits
-        a.icmp_known = a.changed = 0
+        a.icmp_known = a.changed = a.tool = a.sureness = 0
+        a.source_hash = 0
         memcpy(a.head, row.head, sizeof(row.head))
         a.hold = self.adaptive.judge(row) if self.adapts else HOLD_T
         append(&self.table, queue_of(&self.table, a.hold), number)
@@ -350,8 +347,8 @@ cdef class Engine(Tally):
             self.counts.late_answers += 1
             self.late_delays.add(row.t_ns - a.t0_ns)
             # The record first, then what came too late for it.
-            gone = a[0]
             self._end(number, row.t_ns, END_LATE_ANSWER)
+            gone = self.events.events[self.events.count - 1].attempt
             self._emit(&gone, EVENT_LATE, row.t_ns, row.kind)
             self.events.events[self.events.count - 1].digits = row.digits
         return 0

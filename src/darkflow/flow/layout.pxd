@@ -117,9 +117,11 @@ ctypedef struct attempt_t:          # one slot: a line of state, two lines of th
     uint8_t icmp_type
     uint8_t icmp_code
     uint8_t icmp_family
-    uint8_t changed                 # something came after the verdict: a SYN, the ICMP reason
+    uint8_t changed                 # something came after the verdict: a SYN, a reason, a tool
+    uint8_t tool                    # who sent the SYN, and how sure that is: tools.pxd
+    uint8_t sureness
     uint8_t hold                    # for how long it is held: queues.pxd
-    uint8_t spare[6]
+    uint32_t source_hash            # of what is remembered of its source; 0: nothing
 
 
 ctypedef struct event_t:            # an attempt as it stood when the event happened

@@ -7,9 +7,8 @@ those go first of which least is known, the longest silent of them, and that is 
 
 A flow belongs to one scan only: once an address has begun one, its flows no longer count for its
 prefixes, and what these had gathered is forgotten; a prefix is told when more than five addresses
-of it share a scan. TRW is Jung's sequential test (2004): first
-contacts alone, 4 for a failure and 1/4 for a success, decided at 99 and at 0.0101: four more of the
-one than of the other.
+of it share a scan. TRW is Jung's sequential test (2004): first contacts alone, 4 for a failure and
+1/4 for a success, decided at 99 and at 0.0101: four more of the one than of the other.
 """
 
 cimport cython
@@ -21,6 +20,7 @@ from darkflow.flow.hashing cimport siphash
 from darkflow.flow.layout cimport (
     EVENT_DARK, EVENT_REACHED, NO_TIME, attempt_t, be16, event_t, key_of,
 )
+from darkflow.flow.most cimport count_tool, most_used, senders_t
 from darkflow.flow.networks cimport INBOUND, INTERNAL, OUTBOUND, Networks
 from darkflow.flow.pool cimport (
     at, entry_t, pool_find, pool_free, pool_give, pool_init, pool_t, pool_take, put_last, take_out,
@@ -58,6 +58,7 @@ ctypedef struct source_t:
     uint64_t packets
     uint32_t counts[KINDS]          # in the exact set
     tops_t tops
+    senders_t senders
     int8_t walk
     uint8_t trw
     uint8_t begun
@@ -208,12 +209,10 @@ cdef class Scans:
         cdef entry_t wanted
         cdef uint8_t text[18]
         memset(&wanted, 0, sizeof(wanted))
-        wanted.family = family
-        wanted.prefix = prefix
+        wanted.family, wanted.prefix = family, prefix
         memcpy(wanted.address, address, prefix >> 3)
         memcpy(text, wanted.address, 16)
-        text[16] = family
-        text[17] = prefix
+        text[16], text[17] = family, prefix
         wanted.hash = siphash(text, 18, self.key)
         cdef uint32_t number = pool_find(&self.pool, &wanted)
         if number == 0:
@@ -323,8 +322,7 @@ cdef class Scans:
             if s.dark_flows == 0:
                 s.start_ns = s.last_ns = a.t0_ns
                 s.direction = <uint8_t>self.networks.direction(a)
-            s.start_ns = min(s.start_ns, a.t0_ns)
-            s.last_ns = max(s.last_ns, a.t0_ns)
+            s.start_ns, s.last_ns = min(s.start_ns, a.t0_ns), max(s.last_ns, a.t0_ns)
             s.dark_flows += 1
             if self._is_new(number, flow, DARK) and not has(&s.seen, flow.hashes[LIVE]):
                 self._walk(s, 1)
@@ -332,6 +330,7 @@ cdef class Scans:
             if not flow.whole:
                 self._is_new(number, flow, SOURCE)
             count_port(&s.tops, flow.port)
+            count_tool(&s.senders, a)
             if not s.begun:
                 self._is_new(number, flow, PAIR)
         s.entry.heard_ns = self.now_ns
@@ -385,6 +384,7 @@ cdef class Scans:
     cdef int _tell(self, uint32_t number, str state) except -1:
         cdef source_t *s = self._at(number)
         cdef int size = 4 if s.entry.family == 4 else 16
+        cdef int tool = most_used(&s.senders)
         ports, hosts = self._total(number, PORT), self._total(number, DARK)
         kind = "random_scan" if hosts > FEW else "port_scan"
         if ports <= FEW:
@@ -394,7 +394,7 @@ cdef class Scans:
             kind=kind, start_ns=s.start_ns, end_ns=s.last_ns,
             flows=s.dark_flows + s.live_flows, packets=s.packets, dark_targets=hosts,
             live_targets=self._total(number, LIVE), ports=ports,
-            top_ports=ports_text(&s.tops), trw=TRW[s.trw],
-            direction=DIRECTIONS[s.direction],
+            top_ports=ports_text(&s.tops), trw=TRW[s.trw], direction=DIRECTIONS[s.direction],
+            tool=tool, sureness=s.senders.sureness[tool],
         ))
         return 0

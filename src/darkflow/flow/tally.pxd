@@ -2,6 +2,7 @@ from libc.stdint cimport int64_t, uint64_t
 from darkflow.flow.adaptive cimport Adaptive
 from darkflow.flow.attempts cimport attempts_t
 from darkflow.flow.delays cimport Delays
+from darkflow.flow.fingerprints cimport Fingerprints
 from darkflow.flow.kept cimport KeptFrames
 from darkflow.flow.layout cimport attempt_t
 
@@ -34,4 +35,5 @@ cdef class Tally:
     cdef readonly Delays late_delays
     cdef readonly Delays retry_spans
     cdef KeptFrames kept
+    cdef Fingerprints prints
     cdef int64_t held_ns(self, const attempt_t *a) noexcept nogil

@@ -25,10 +25,13 @@ class Tally:
     def retry_counts(self) -> list[int]:
         """Dark flows by number of resent SYNs: index 0 to 31, and 32 for more."""
     @property
+    def dropped_sources(self) -> int:
+        """Sources forgotten for want of room, whose tools might have been told."""
+    @property
     def sizes(self) -> tuple[int, int]:
         """(flows in the delay queue, flows in the flow table) now."""
     def deadline_ns(self) -> int:
         """When time next brings something about; 2^62 when nothing is open."""
     @property
     def memory_bytes(self) -> int:
-        """What queue, table and index hold allocated now."""
+        """What queue, table, index and remembered sources hold allocated now."""

@@ -4,6 +4,7 @@ from libc.stdint cimport int64_t, uint64_t
 from libc.string cimport memset
 from darkflow.flow.attempts cimport SEGMENT_SLOTS, slot
 from darkflow.flow.delays cimport Delays
+from darkflow.flow.fingerprints cimport Fingerprints
 from darkflow.flow.layout cimport attempt_t
 from darkflow.flow.queues cimport first_due, held_count
 
@@ -17,7 +18,7 @@ def check_sizes(hold_ns, idle_ns, sizes, seed):
     if hold_ns <= 0 or idle_ns <= 0:
         raise ValueError("hold and idle must be longer than 0")
     if not all(1 <= size <= MAX_SIZE for size in sizes):
-        raise ValueError(f"queue and table size must be 1 to {MAX_SIZE}, not {sizes}")
+        raise ValueError(f"queue, table and sources must be 1 to {MAX_SIZE}, not {sizes}")
     if len(seed) != 16:
         raise ValueError(f"the seed must have 16 bytes, not {len(seed)}")
 
@@ -55,6 +56,11 @@ cdef class Tally:
         return list(self.retries)
 
     @property
+    def dropped_sources(self):
+        """Sources forgotten for want of room, whose tools might have been told."""
+        return self.prints.dropped
+
+    @property
     def sizes(self):
         """(flows in the delay queue, flows in the flow table) now."""
         return held_count(&self.table), self.table.dark.count
@@ -81,9 +87,10 @@ cdef class Tally:
 
     @property
     def memory_bytes(self):
-        """What queue, table and index hold allocated now."""
+        """What queue, table, index and remembered sources hold allocated now."""
         return (
             (self.adaptive.memory_bytes if self.adapts else 0)
+            + self.prints.memory_bytes
             + self.table.segment_count * SEGMENT_SLOTS * sizeof(attempt_t)
             + (<uint64_t>self.table.mask + 1) * 8 + self.table.segment_limit * 8
         )

@@ -14,6 +14,9 @@ from darkflow.sinks.derived cimport (
     flow_id, options_t, read_options,
 )
 from darkflow.sinks.fields import columns_of
+from darkflow.sinks.signature cimport (
+    SIGNATURE_BYTES, signature, sureness_name, tool_name, ttl_start,
+)
 
 cdef enum:
     DAY_US = 86_400_000_000
@@ -25,8 +28,9 @@ ENDS = (
 )
 ATTEMPT = (
     "t0_ns", "verdict_ns", "hold_ns", "syn_count", "new_isn_count", "duplicate_count",
-    "last_syn_ns", "ttl", "window", "ip_id", "isn", "df", "ecn", "options", "mss", "wscale", "payload_bytes",
-    "icmp_type", "icmp_code", "icmp_from",
+    "last_syn_ns", "ttl", "window", "ip_id", "isn", "df", "ecn", "options", "mss", "wscale",
+    "payload_bytes", "ttl_start", "signature", "tool", "tool_confidence", "icmp_type", "icmp_code",
+    "icmp_from",
 )
 LATE = ("answer", "delay_ns")
 HELD = ("held_ns",)
@@ -45,6 +49,14 @@ cdef inline int64_t floored(int64_t value, int64_t by) noexcept nogil:
 cdef inline int maybe(column_t *c, size_t row, bint known, int64_t value) except -1 nogil:
     if known:
         put_integer(c, row, value)
+    else:
+        put_null(c, row)
+    return 0
+
+
+cdef inline int maybe_text(column_t *c, size_t row, bint known, const char *value) except -1 nogil:
+    if known:
+        put_string(c, row, value)
     else:
         put_null(c, row)
     return 0
@@ -134,6 +146,7 @@ cdef class Columns:
         c = self._ends(c + 2, row, event)
         c = self._counts(c, row, a, event.hold_ns if self.adaptive else self.hold_ns)
         c = self._header(c, row, a)
+        c = self._looks(c, row, a)
         c = self._icmp(c, row, a)
         if late:
             put_string(c, row, either(event.detail == KIND_ANSWER, b"syn_ack", b"rst"))
@@ -211,6 +224,14 @@ cdef class Columns:
         maybe(c + 8, row, options.wscale >= 0, options.wscale)
         put_integer(c + 9, row, a.payload_bytes)
         return c + 10
+
+    cdef column_t *_looks(self, column_t *c, size_t row, const attempt_t *a) except NULL nogil:
+        cdef char found[SIGNATURE_BYTES]
+        put_integer(c, row, ttl_start(a))
+        maybe_text(c + 1, row, signature(a, found), found)
+        maybe_text(c + 2, row, a.tool, tool_name(a.tool))
+        maybe_text(c + 3, row, a.tool, sureness_name(a.sureness))
+        return c + 4
 
     cdef column_t *_icmp(self, column_t *c, size_t row, const attempt_t *a) except NULL nogil:
         cdef char text[ADDRESS_BYTES]

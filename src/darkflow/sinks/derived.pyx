@@ -63,8 +63,8 @@ cdef char *address(char *p, const uint8_t *bytes, uint8_t family) noexcept nogil
 cdef const char *event_name(const event_t *event, bint at_verdict) noexcept nogil:
     """How this event is reported, or NULL: it is not.
 
-    at_verdict: a `darkflow` when T has passed, and a `darkflow_end` if more SYNs or the ICMP
-    reason came later; otherwise one `darkflow` when the flow's record is complete.
+    at_verdict: a `darkflow` when T has passed, and a `darkflow_end` if more SYNs, the ICMP reason
+    or the tool's name came later; otherwise one `darkflow` when the flow's record is complete.
     """
     if event.kind == EVENT_LATE:
         return b"late_answer"

@@ -91,6 +91,15 @@ FIELDS: tuple[Field, ...] = (
     Field("darkflow.mss", "integer or null", "bytes", "maximum segment size option"),
     Field("darkflow.wscale", "integer or null", "bits", "window scale option"),
     Field("darkflow.payload_bytes", "integer", "bytes", "payload in the first SYN"),
+    Field("darkflow.ttl_start", "integer", "hops", "what the TTL (IPv6: hop limit) probably was at"
+          " the start: 32, 64, 128 or 255"),
+    Field("darkflow.signature", "string or null", "", "what the first SYN looks like as one text to"
+          " group by, in the manner of p0f; null where the capture cut it off"),
+    Field("darkflow.tool", "string or null", "", "the scanner that sent it, by its marks: `zmap`,"
+          " `masscan`, `mirai`, `unicornscan`, `nmap` or `hping3`; null if none is known"),
+    Field("darkflow.tool_confidence", "string or null", "", "how sure that is: `high` (of SYNs with"
+          " the same looks at most 1 in 10,000,000 is named so by chance), `medium` (1 in 100,000)"
+          " or `low` (by looks alone)"),
     Field("darkflow.icmp", "object or null", "", "the ICMP error that quoted a SYN of this flow, if"
           " one came: why it is dark"),
     Field("darkflow.icmp.type", "integer", "", "ICMP or ICMPv6 type"),
@@ -176,8 +185,10 @@ FIELDS: tuple[Field, ...] = (
           " `22,80`", SCAN),
     Field("scan.rate", "number", "flows/s", "flows by the time from first to last SYN, at least"
           " 1 s", SCAN),
-    Field("scan.tool", "string or null", "", "what its SYNs look like; null if that is not known",
-          SCAN),
+    Field("scan.tool", "string or null", "", "the scanner that sent most of its dark flows; null if"
+          " most have no known one", SCAN),
+    Field("scan.tool_confidence", "string or null", "", "the best that one of these flows had at"
+          " its verdict: `high`, `medium` or `low`", SCAN),
     Field("scan.trw", "string", "", "Jung's sequential test of first contacts: `scanner`, `benign`"
           " or `undecided`", SCAN),
     Field("scan.known", "string or null", "", "name of the source by `--known`", SCAN),

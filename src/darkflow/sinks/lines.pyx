@@ -11,6 +11,9 @@ from darkflow.sinks.derived cimport (
     COMMUNITY_BYTES, address, community_id, direction_name, either, event_name, flow_id, number,
     options_t, padded, read_options, text,
 )
+from darkflow.sinks.signature cimport (
+    SIGNATURE_BYTES, signature, sureness_name, tool_name, ttl_start,
+)
 
 cdef extern from "<time.h>" nogil:
     ctypedef long time_t
@@ -59,12 +62,28 @@ cdef char *options(char *p, const uint8_t *tcp, int size) noexcept nogil:
     return number(p, found.wscale) if found.wscale >= 0 else text(p, b"null")
 
 
+cdef inline char *maybe(char *p, const char *name, bint known, const char *value) noexcept nogil:
+    """A string, or null."""
+    p = text(p, name)
+    if not known:
+        return text(p, b"null")
+    return text(text(text(p, b'"'), value), b'"')
+
+
+cdef char *looks(char *p, const attempt_t *a) noexcept nogil:
+    cdef char found[SIGNATURE_BYTES]
+    p = field(p, b',"ttl_start":', ttl_start(a))
+    p = maybe(p, b',"signature":', signature(a, found), found)
+    p = maybe(p, b',"tool":', a.tool != 0, tool_name(a.tool))
+    return maybe(p, b',"tool_confidence":', a.tool != 0, sureness_name(a.sureness))
+
+
 cdef class LineFormat:
     """Writes the events of a batch as JSON lines.
 
-    at_verdict: a `darkflow` line when T has passed, and a `darkflow_end` line if more SYNs or
-    the ICMP reason came later; otherwise one `darkflow` line when the flow's record is complete.
-    adaptive: whether flows tell for how long they were held.
+    at_verdict: a `darkflow` line when T has passed, and a `darkflow_end` line if more SYNs, the
+    ICMP reason or the tool's name came later; otherwise one `darkflow` line when the flow's record
+    is complete. adaptive: whether flows tell for how long they were held.
     """
 
     cdef Networks networks
@@ -174,6 +193,7 @@ cdef class LineFormat:
         p = text(p, either(tcp[13] & 0xC0 == 0xC0, b"true", b"false"))
         p = options(p, tcp, a.tcp_len)
         p = field(p, b',"payload_bytes":', a.payload_bytes)
+        p = looks(p, a)
         if not a.icmp_known:
             return text(p, b',"icmp":null')
         p = field(p, b',"icmp":{"type":', a.icmp_type)

@@ -68,6 +68,8 @@ METRICS: tuple[Metric, ...] = (
     Metric("dropped_queue", "counter", "packets", "SYNs not judged: the delay queue was full"),
     Metric("dropped_table", "counter", "flows", "forgotten after their verdict: the flow table was"
            " full"),
+    Metric("dropped_sources", "counter", "sources", "forgotten for want of room, whose tools might"
+           " have been told"),
     Metric("dropped_ring", "counter", "packets", "lost in the kernel's ring", label="interface"),
     Metric("dropped_frames", "counter", "packets", "frames not kept for dark.pcap"),
     Metric("dropped_summary", "counter", "entries", "not told apart in the tables", live=False),
@@ -86,7 +88,7 @@ METRICS: tuple[Metric, ...] = (
     Metric("clamped", "counter", "packets", "too far out of order: judged at a later time"),
     Metric("queue_flows", "gauge", "flows", "in the delay queue now"),
     Metric("table_flows", "gauge", "flows", "in the flow table now"),
-    Metric("engine_bytes", "gauge", "bytes", "memory of queue and table now"),
+    Metric("engine_bytes", "gauge", "bytes", "memory of queue, table and sources now"),
     Metric("disorder_ns", "gauge", "ns", "the furthest that a packet lay behind one before it",
            MOST, live=False),
     Metric("reply_delay_ns", "histogram", "ns", "from SYN to answer, in time"),

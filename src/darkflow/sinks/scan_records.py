@@ -6,6 +6,7 @@ import socket
 import time
 
 from darkflow.sinks.fields import FIELDS
+from darkflow.sinks.signature import tool_words
 from darkflow.sinks.templates import Template
 
 TYPE_CHECKING = False
@@ -53,8 +54,8 @@ class ScanRecords:
         values = (
             "scan", text_of(scan.source), "TCP", scan.direction, scan.prefix_length, scan.state,
             scan.kind, scan.start_ns, scan.end_ns, scan.flows, scan.packets, scan.dark_targets,
-            scan.live_targets, scan.ports, scan.top_ports, round(scan.flows / span_s, 3), None,
-            scan.trw, label.known, label.country, label.asn,
+            scan.live_targets, scan.ports, scan.top_ports, round(scan.flows / span_s, 3),
+            *tool_words(scan.tool, scan.sureness), scan.trw, label.known, label.country, label.asn,
         )  # fmt: skip
         if scan.state == "inside":
             return self._scan.line((timestamp(scan.end_ns), *values))

@@ -18,6 +18,9 @@ class Summary:
     @property
     def by_direction(self) -> dict[str, int]:
         """Dark flows by direction."""
+    @property
+    def by_tool(self) -> list[tuple[str, int, int, int, int]]:
+        """(tool, packets, flows, of them by looks alone, sources), the most flows first."""
     def top_ports(self, count: int) -> list[tuple[int, int, int, int]]:
         """(port, packets, flows, sources) of the ports with the most packets."""
     def top_sources(self, count: int) -> list[tuple[str, int, int, int, int]]:

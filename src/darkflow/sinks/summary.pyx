@@ -1,10 +1,10 @@
-"""Who sent dark flows to what: totals by port and by source, with exact distinct counts.
+"""Who sent dark flows to what: totals by port, source and tool, with exact distinct counts.
 
 Sources of our own that reach outside are told apart: they are likely infected.
 
 Two hash tables, each limited: one record per source, and one set of 64-bit keyed hashes of
-(source, port), (source, destination) and destination. What does not fit is counted in `dropped`;
-the distinct counts are then lower bounds.
+(source, port), (source, destination), (source, tool) and destination. What does not fit is counted
+in `dropped`; the distinct counts are then lower bounds.
 """
 
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
@@ -15,6 +15,8 @@ from darkflow.flow.hashing cimport siphash
 from darkflow.flow.layout cimport EVENT_DARK, EVENT_END, attempt_t, be16, event_t, key_of
 from darkflow.flow.networks cimport OUTBOUND, Networks
 from darkflow.flow.networks import DIRECTIONS
+from darkflow.flow.tools cimport SURE_LOW, TOOLS
+from darkflow.sinks.signature cimport tool_name
 
 cdef extern from "<arpa/inet.h>" nogil:
     const char *inet_ntop(int family, const void *address, char *text, uint32_t size)
@@ -31,6 +33,7 @@ cdef enum:
     DESTINATION = 0                 # what a hash in the set stands for
     SOURCE_PORT = 1
     SOURCE_DESTINATION = 2
+    SOURCE_TOOL = 3
 
 ctypedef struct source_t:
     uint64_t hash
@@ -55,6 +58,13 @@ ctypedef struct port_t:
     uint64_t packets
     uint32_t flows
     uint32_t sources
+
+
+ctypedef struct tool_t:
+    uint64_t packets
+    uint64_t flows
+    uint64_t by_looks               # of them, those that are named with low confidence
+    uint64_t sources
 
 
 cdef str _ip_text(const source_t *source):
@@ -85,6 +95,7 @@ cdef class Summary:
     cdef port_t *ports
     cdef uint64_t key[2]
     cdef uint64_t directions[4]
+    cdef tool_t tools[TOOLS]
     cdef Networks networks
     cdef readonly uint64_t dropped, destinations
     cdef readonly str name
@@ -163,6 +174,8 @@ cdef class Summary:
         cdef source_t *source = self._source(key, size, hashes.source)
         cdef int direction = self.networks.direction(a)
         self.directions[direction] += 1
+        if a.tool:
+            self._count_tool(a, key, size)
         port.packets += a.syn_count
         port.flows += 1
         self.destinations += self._is_new(hashes.destination)
@@ -179,6 +192,17 @@ cdef class Summary:
             source.flows += 1
             source.packets += a.syn_count
             source.targets += self._is_new(hashes.target)
+
+    cdef void _count_tool(self, const attempt_t *a, const uint8_t *key, int size) noexcept nogil:
+        cdef tool_t *tool = &self.tools[a.tool]
+        cdef uint8_t text[18]
+        text[0] = SOURCE_TOOL
+        text[1] = a.tool
+        memcpy(text + 2, key, size)
+        tool.packets += a.syn_count
+        tool.flows += 1
+        tool.by_looks += a.sureness == SURE_LOW
+        tool.sources += self._is_new(siphash(text, size + 2, self.key) | 1)
 
     cdef source_t *_source(self, const uint8_t *address, int size, uint64_t hash) noexcept nogil:
         """The record of a source, made if there is room for one."""
@@ -271,6 +295,18 @@ cdef class Summary:
     def by_direction(self):
         """Dark flows by direction."""
         return {name: self.directions[i] for i, name in enumerate(DIRECTIONS)}
+
+    @property
+    def by_tool(self):
+        """(tool, packets, flows, of them by looks alone, sources), the most flows first."""
+        rows = [
+            (
+                tool_name(i).decode(), self.tools[i].packets, self.tools[i].flows,
+                self.tools[i].by_looks, self.tools[i].sources,
+            )
+            for i in range(TOOLS) if self.tools[i].flows
+        ]
+        return sorted(rows, key=lambda row: (-row[2], row[0]))
 
     def top_ports(self, count):
         """(port, packets, flows, sources) of the ports with the most packets."""
