@@ -38,7 +38,7 @@ from darkflow.flow.layout cimport (
     KIND_SYN, NO_TIME, REPORTER_AT, STATE_ANSWERED, STATE_DARK, STATE_HELD, STATE_REFUSED, attempt_t, event_t, key_of, row_t,
 )
 from darkflow.flow.queues cimport (
-    HOLD_T, drop_kept, first_due, gather, held_count, hold_on, queue_of,
+    HOLD_T, drop_kept, first_due, gather, held_count, held_ns, hold_on, queue_of,
 )
 from darkflow.flow.tally cimport MAX_RETRIES, Tally
 from darkflow.flow.tally import check_sizes
@@ -81,7 +81,7 @@ cdef class Engine(Tally):
         """Hold SYNs for as short a time as `adaptive` says; before the first row."""
         if adaptive.hold_ns != self.hold_ns or self.idle_ns < self.hold_ns or self.counts.attempts:
             raise ValueError("adaptive: the same T, idle (--idle) not below it, and no rows before")
-        self.adaptive, self.adapts = adaptive, True
+        self.adaptive, self.adapts, self.holds = adaptive, True, adaptive.holds
 
     def observe(self, Packets packets):
         """Judge one batch of rows; iterates over event batches, each valid until the next.
@@ -178,10 +178,11 @@ cdef class Engine(Tally):
                 verdict_ns = slot(&self.table, self.table.held.head).t0_ns + self.hold_ns
             number = self.table.held.head
             if self.adapts:
-                number = first_due(&self.table, self.adaptive.holds, number, &verdict_ns)
+                number = first_due(&self.table, self.holds, number, &verdict_ns)
             if self.table.dark.head:
                 a = slot(&self.table, self.table.dark.head)
-                idle_ns = max(a.t0_ns + self.held_ns(a), a.last_syn_ns) + self.idle_ns
+                idle_ns = a.t0_ns + held_ns(self.holds, a, self.hold_ns)
+                idle_ns = max(idle_ns, a.last_syn_ns) + self.idle_ns
             if verdict_ns >= now_ns and idle_ns >= now_ns:
                 self.now_ns = self.events.now_ns = now_ns
                 return 1
@@ -206,7 +207,7 @@ cdef class Engine(Tally):
     cdef int _turn_dark(self, uint32_t number) except -1 nogil:
         """The verdict, at t0 + T exactly, whenever the packet that lets us know comes."""
         cdef attempt_t *a = slot(&self.table, number)
-        cdef int64_t verdict_ns = a.t0_ns + self.held_ns(a)
+        cdef int64_t verdict_ns = a.t0_ns + held_ns(self.holds, a, self.hold_ns)
         if self.adapts:
             self.adaptive.dark(a, verdict_ns)
         a.state = STATE_DARK
@@ -268,7 +269,9 @@ cdef class Engine(Tally):
             leave(&self.table, replaced)
             unlink(&self.table, queue_of(&self.table, slot(&self.table, replaced).hold), replaced)
             give_slot(&self.table, replaced)
-        if held_count(&self.table) < self.queue_size:
+        if self.table.held.count < self.queue_size and (
+            not self.adapts or held_count(&self.table) < self.queue_size
+        ):
             number = take_slot(&self.table)
             if number and not has_room(&self.table):
                 give_slot(&self.table, number)
@@ -393,5 +396,5 @@ cdef class Engine(Tally):
         event.kind = kind
         event.detail = detail
         event.digits = a.digits
-        event.hold_ns = self.held_ns(a)
+        event.hold_ns = held_ns(self.holds, a, self.hold_ns)
         return 0

@@ -5,13 +5,23 @@
 from libc.stdint cimport int64_t, uint8_t, uint32_t
 from darkflow.flow.attempts cimport EARLY, LEVELS, append, attempts_t, list_t, slot, unlink
 from darkflow.flow.kept cimport judge
-from darkflow.flow.layout cimport KEPT_NOT
+from darkflow.flow.layout cimport KEPT_NOT, attempt_t
 
 cdef enum:
     HOLD_T = 0                      # held for T, as everybody
     HOLD_WATCHED = 1                # for T, to measure what a shorter hold would have cost
     HOLD_EARLY = 2                  # and level: for the shorter hold of this level
     HOLD_ON = HOLD_EARLY + LEVELS   # and level: that has passed, and it is held on to T
+
+
+cdef inline int64_t held_ns(
+    const int64_t *holds, const attempt_t *a, int64_t hold_ns
+) noexcept nogil:
+    """How long the attempt is held, or was, until its verdict; `holds` is NULL if that is always T.
+
+    Then its last line is not read.
+    """
+    return holds[a.hold] if holds != NULL else hold_ns
 
 
 cdef inline bint is_early(uint8_t hold) noexcept nogil:

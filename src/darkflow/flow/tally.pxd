@@ -4,7 +4,6 @@ from darkflow.flow.attempts cimport attempts_t
 from darkflow.flow.delays cimport Delays
 from darkflow.flow.fingerprints cimport Fingerprints
 from darkflow.flow.kept cimport KeptFrames
-from darkflow.flow.layout cimport attempt_t
 
 cdef enum:
     MAX_RETRIES = 32
@@ -29,6 +28,7 @@ cdef class Tally:
     cdef int64_t idle_ns
     cdef readonly Adaptive adaptive
     cdef bint adapts                # whether there is one
+    cdef const int64_t *holds       # its holds, by attempt_t.hold; or NULL
     cdef verdicts_t counts
     cdef uint64_t retries[MAX_RETRIES + 1]
     cdef readonly Delays reply_delays
@@ -36,4 +36,3 @@ cdef class Tally:
     cdef readonly Delays retry_spans
     cdef KeptFrames kept
     cdef Fingerprints prints
-    cdef int64_t held_ns(self, const attempt_t *a) noexcept nogil

@@ -6,7 +6,7 @@ from darkflow.flow.attempts cimport SEGMENT_SLOTS, slot
 from darkflow.flow.delays cimport Delays
 from darkflow.flow.fingerprints cimport Fingerprints
 from darkflow.flow.layout cimport attempt_t
-from darkflow.flow.queues cimport first_due, held_count
+from darkflow.flow.queues cimport first_due, held_count, held_ns
 
 NEVER = 1 << 62
 # Slots and index are numbered in 32 bits, and the index holds at most half of 2^32 entries.
@@ -71,19 +71,17 @@ cdef class Tally:
         The end of an answered flow's slot counts as well, though nobody hears of it.
         """
         cdef int64_t next_ns = NEVER
+        cdef int64_t held_until_ns
         cdef attempt_t *a
         if self.table.held.head:
             next_ns = slot(&self.table, self.table.held.head).t0_ns + self.hold_ns
         if self.adapts:
-            first_due(&self.table, self.adaptive.holds, self.table.held.head, &next_ns)
+            first_due(&self.table, self.holds, self.table.held.head, &next_ns)
         if self.table.dark.head:
             a = slot(&self.table, self.table.dark.head)
-            next_ns = min(next_ns, max(a.t0_ns + self.held_ns(a), a.last_syn_ns) + self.idle_ns)
+            held_until_ns = a.t0_ns + held_ns(self.holds, a, self.hold_ns)
+            next_ns = min(next_ns, max(held_until_ns, a.last_syn_ns) + self.idle_ns)
         return next_ns + 1 if next_ns < NEVER else NEVER
-
-    cdef int64_t held_ns(self, const attempt_t *a) noexcept nogil:
-        """How long the attempt is held, or was, until its verdict."""
-        return self.adaptive.holds[a.hold] if self.adapts else self.hold_ns
 
     @property
     def memory_bytes(self):
