@@ -195,6 +195,42 @@ def test_false_ones_bring_a_longer_hold_and_then_t() -> None:
     assert holds(events)[-4:] == [5, 5, 5, 5]
 
 
+def hosts(count: int, false: int, after_ns: int) -> list[dict[str, Any]]:
+    """As many hosts as make cases of themselves, one after the other; so many of them answer."""
+    packets = []
+    for host in range(count):
+        asked = scan(3, 20 * SECOND_NS, (bytes([10, 1, 0, host]), 80), host * 7 * SECOND_NS)
+        packets += asked
+        if host < false:
+            packets.append(answer(asked[-1], after_ns))
+    return sorted(packets, key=lambda p: p["t_ns"])
+
+
+@pytest.mark.parametrize(("false", "last"), [(9, [5, 1]), (8, [1, 1])])
+def test_old_evidence_fades_but_half_a_false_one_counts_whole(false: int, last: list[int]) -> None:
+    # Of 0.9 the window is 22 cases: 11 remain, 4 false ones need so many and 5 need 12.
+    packets = hosts(22, false, 4_500_000_000)
+    again = scan(4, 20 * SECOND_NS, begin_ns=packets[-1]["t_ns"] + 70 * SECOND_NS)
+    events, _, judge = both([[*packets, *again]], 900 * SECOND_NS, bound=0.9)
+    assert judge.adaptive is not None
+    assert holds([e for e in events if e["t0_ns"] >= again[2]["t_ns"]]) == last
+
+
+def test_what_is_held_already_waits_for_t_when_its_hold_is_used_no_more() -> None:
+    packets = hosts(6, 0, 0)
+    awake = hosts(6, 0, 0)[-1]["t_ns"] + 70 * SECOND_NS
+    first = scan(4, 20 * SECOND_NS, (b"\x0a\2\0\1", 80), awake)
+    other = scan(4, 20 * SECOND_NS, (b"\x0a\2\0\2", 80), awake + SECOND_NS)
+    events, engine, _ = both(
+        [sorted([*packets, *first, *other, answer(first[-1], 1_500_000_000)],
+                key=lambda p: p["t_ns"])], 900 * SECOND_NS, bound=0.5,
+    )  # fmt: skip
+    assert engine.adaptive is not None
+    assert told(engine)["false"] == 1
+    # It was opened under a hold of 1 s; half a second later 2 s are in use.
+    assert holds([e for e in events if e["flow"] == other[-1]["flow"]]) == [5]
+
+
 def test_a_crossing_retransmission_after_the_short_hold_opens_nothing() -> None:
     packets = scan(14, 10 * SECOND_NS)
     packets += [answer(packets[-1], 500_000_000), answer(packets[-1], HOLD_NS, "syn")]
@@ -226,6 +262,22 @@ def test_whatever_is_forgotten_no_living_address_gets_a_shorter_hold(
         if e["event"] == "dark" and e["t_ns"] - e["t0_ns"] < HOLD_NS:
             assert not [t for t, who in heard
                         if who == e["flow"][2] and 0 <= e["t_ns"] - t <= ALIVE_NS]  # fmt: skip
+
+
+def test_an_address_that_had_to_be_forgotten_still_counts_as_alive() -> None:
+    packets = scan(40, 10 * SECOND_NS)
+    lives = packets[0] | {"t_ns": 1, "kind": "rst", "flow": (b"\1\1\1\1", 1, FLOWS[0][2], 99)}
+    crowd = [lives | {"t_ns": 2 + n, "flow": (b"\1\1\1\1", 1, bytes([10, 3, 0, n]), 99)}
+             for n in range(3)]  # fmt: skip
+    engine = Engine(HOLD_NS, IDLE_NS)
+    small = adaptive(0.9, size=1)
+    engine.adapt(small)
+    events = seen(engine, packets_of(Decoder(), [lives, *crowd, *packets], 1 << 40))
+    assert small.evicted == 1
+    found = [(e["t0_ns"], e["t_ns"]) for e in events if e["event"] == "dark"]
+    early = [t0_ns for t0_ns, t_ns in found if t_ns - t0_ns < HOLD_NS]
+    # It was heard at 1 ns: listed, and a case, from 210 s on; four cases are needed.
+    assert min(early) == ALIVE_NS + 50 * SECOND_NS
 
 
 def test_memory_is_bounded_and_what_is_lost_is_counted() -> None:
