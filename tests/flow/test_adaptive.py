@@ -96,7 +96,7 @@ def told(engine: Engine) -> dict[str, int]:
     return {name: counters[f"adaptive_{name}"] for name in NAMES}
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(traffic(), st.sampled_from([(1 << 10, 1 << 10), (3, 2)]), st.sampled_from([0.9, 0.5]))
 def test_the_engine_is_the_oracle_with_shorter_holds(
     case: tuple[list[list[dict[str, Any]]], int], sizes: tuple[int, int], bound: float
@@ -248,7 +248,7 @@ def test_off_it_changes_nothing() -> None:
     assert holds(events) == [5] * 14
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(traffic(), st.binary(min_size=16, max_size=16))
 def test_whatever_is_forgotten_no_living_address_gets_a_shorter_hold(
     case: tuple[list[list[dict[str, Any]]], int], seed: bytes
