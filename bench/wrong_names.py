@@ -59,6 +59,9 @@ LIKENESSES = {
     "the same, ports of masscan": Kind(1024, "", 255, ports=(40000, 60016)),
     "window 1024, MSS 1460, TTL 255": Kind(1024, "020405b4", 255),
     "window 1024, MSS 1460, TTL 37-59": Kind(1024, "020405b4", 64),
+    "window 65535, options of new ZMap": Kind(
+        65535, "020405b40103030801010402", 64, ports=(32768, 61001)
+    ),
     "no options, TTL 64": Kind(0, "", 64, ports=(0, 65536)),
     "window 512, no options": Kind(512, "", 64, ports=(0, 65536)),
     "window 512, no options, ACK number": Kind(512, "", 64, ack=True, ports=(0, 65536)),

@@ -98,7 +98,7 @@ Make = Callable[[Dice, str, str, int], Made]
 TOOLS: dict[str, tuple[Make, str]] = {
     "zmap": (zmap, "high"), "masscan": (masscan, "high"), "mirai": (mirai, "high"),
     "unicornscan": (unicornscan, "high"), "nmap": (nmap, "high"), "hping3": (hping3, "high"),
-    "zmap, new": (new_zmap, "medium"), "masscan, new": (masscan_with_mss, "high"),
+    "zmap, new": (new_zmap, "low"), "masscan, new": (masscan_with_mss, "high"),
 }  # fmt: skip
 
 

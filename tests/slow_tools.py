@@ -189,7 +189,7 @@ class Source:
         ):
             named.append((min(max(hits["hping3"], 1), 3), "hping3"))
         if "like new zmap" in found and not syn.resent and misses["new zmap"] < hits["new zmap"]:
-            named.append((2 if hits["new zmap"] > 1 else 1, "zmap"))
+            named.append((1, "zmap"))
         if "like masscan, IPv6" in found:
             named.append((1, "masscan"))
         best = max(named, key=lambda one: one[0], default=(0, ""))

@@ -281,7 +281,7 @@ def test_defaults() -> None:
         "store_bytes": 10 << 30, "output_buffer": 64 << 20, "rotate_size": None,
         "rotate_time": None, "rotate_keep": 10, "store_answered": 3600 * SECOND_NS,
         "addresses_size": 4_000_000, "settle": 3600 * SECOND_NS, "half_life": 7, "bound": 1e-4,
-        "longest": 30 * SECOND_NS,
+        "longest": 30 * SECOND_NS, "tool_sources": 1 << 18,
         "adaptive": None, "adaptive_max_false": 1e-4, "adaptive_often": 10,
         "adaptive_long": 3600 * SECOND_NS, "adaptive_alive": 86_400 * SECOND_NS,
         "adaptive_size": 1 << 16,

@@ -99,9 +99,15 @@ def test_a_forged_late_answer(place: Site, tmp_path: Path, setting: str) -> None
         talk.ask("again")
         assert talk.answer()["said"] == ("+PONG\r\n" if lives else "")
     assert honeypot.status()["cuts"]["kernel"] == (0 if lives else 2)
+    if not lives:
+        honeypot.wait_for(lambda: honeypot.status()["flows"]["sessions_ended"] == 2)
+        assert honeypot.status()["losses"]["dropped_reports"] == 0
     assert honeypot.end()[0] == 0
-    ends = {one["session"]["end_reason"] for one in honeypot.events("session")}
+    sessions = honeypot.events("session")
+    ends = {one["session"]["end_reason"] for one in sessions}
     assert ends <= ({"stopped", "fin", "rst_orig"} if lives else {"late_answer"}), ends
+    # Also of what was cut, the service has told.
+    assert lives or [one["app_proto"] for one in sessions] == ["redis", "redis"]
 
 
 def test_ten_thousand_flows_a_second(place: Site, tmp_path: Path) -> None:

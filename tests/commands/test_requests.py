@@ -43,6 +43,9 @@ class Place:
     def ended(self, diverted: Diverted, t_ns: int, why: str) -> None:
         self.tracker.cut(diverted.flow, t_ns, why)
 
+    def overtaken(self, diverted: Diverted) -> None:
+        pass
+
     def open(self) -> list[Session]:
         return self.tracker.open()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import socket
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from hypothesis import given
@@ -63,3 +64,14 @@ def test_more_than_fit_into_one_go_and_errors_of_each() -> None:
         assert set(found[:room]) == {0}
         assert set(found[room:]) == {errno.EAGAIN}
     assert set(send_all(-1, [b"x"] * 2)) == {errno.EBADF}
+
+
+def test_what_a_full_queue_refused_is_offered_again() -> None:
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+    with ours, theirs, ThreadPoolExecutor(1) as reader:
+        ours.setblocking(False)
+        theirs.settimeout(10)
+        frames = [bytes([n]) for n in range(50)]
+        read = reader.submit(lambda: [theirs.recv(100) for _ in frames])
+        assert send_all(ours.fileno(), frames) == [0] * 50
+        assert read.result() == frames

@@ -37,6 +37,7 @@ class Log:
         self.error: OSError | None = None
         self.errno = 0
         self.held_ns: set[int] = set()
+        self.overtakes: Callable[[Diverted], object] | None = None
 
     def add(self, flows: Sequence[Flow]) -> Sequence[Flow]:
         self.hold.wait(5)
@@ -64,6 +65,11 @@ class Log:
         for one in diverted:
             self.held_ns.add(one.since_ns - one.t0_ns)
             self.steps.append(("diverted", one.flow))
+            if self.overtakes:
+                self.overtakes(one)
+
+    def overtaken(self, diverted: Diverted) -> None:
+        self.steps.append(("overtaken", diverted.flow))
 
     def ended(self, diverted: Diverted, t_ns: int, why: str) -> None:
         self.steps.append(("ended", (diverted.flow, t_ns, why)))
@@ -174,6 +180,16 @@ def test_a_flow_that_was_dark_before_t_is_cut_like_any_other(
     until(lambda: log.all("ended") != [])
     assert log.all("ended") == [(key(5), 12 * SECOND_NS, "late_answer")]
     assert key(5) not in log.registered
+
+
+def test_a_cut_while_flows_are_diverted_is_told(make: Callable[..., Plane], log: Log) -> None:
+    """The kernel has cut the flow before the session that the watcher begins."""
+    plane = make()
+    log.overtakes = lambda one: plane.gone(one.flow) if one.flow == key(1) else None
+    Feed(plane)(*(ends(n).syn() for n in range(3)))
+    until(lambda: plane.replayed == 3)
+    assert log.all("overtaken") == [key(1)]
+    assert set(plane.dispatcher.flows) == {key(0), key(2)}
 
 
 def test_who_has_talked_may_stay(make: Callable[..., Plane], log: Log) -> None:

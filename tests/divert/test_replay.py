@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import struct
+from ipaddress import ip_address
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from darkflow.divert.replay import checksum, frame_of
+from darkflow.divert.replay import checksum, frame_of, reset_frame
 from darkflow.flow.batch import Frames
 from darkflow.flow.decode import Decoder
 from darkflow.flow.engine import Engine
@@ -173,3 +174,20 @@ def test_nonsense_is_no_error(whole: bytes, head: bytes) -> None:
     """The kernels hand on only what was decoded; still, nothing here may raise."""
     for version in (0x45, 0x4F, 0x60):
         frame_of(bytes([version]) + head, 20, MACS, bytes([version]) + whole)
+
+
+def test_a_reset_in_the_clients_name() -> None:
+    for flow in FLOWS:
+        ends = (
+            ip_address(flow.orig).packed, flow.orig_port,
+            ip_address(flow.resp).packed, flow.resp_port,
+        )  # fmt: skip
+        frame = reset_frame(ends, 0xFFFFFFFF, MACS)
+        (row,) = Decoder().decode(Frames.of([(1, 1, frame)])).to_list()
+        assert (row["kind"], row["sport"], row["dport"]) == ("rst", flow.orig_port, flow.resp_port)
+        assert (frame[:12], len(frame)) == (MACS, 54 if len(ends[0]) == 4 else 74)
+        tcp, addresses = frame[-20:], frame[-20 - 2 * len(ends[0]) : -20]
+        assert addresses == ends[0] + ends[2]
+        assert (tcp[4:8], tcp[8:14]) == (b"\xff" * 4, b"\0\0\0\0\x50\4")
+        assert slow_sum(addresses + b"\0\6\0\x14" + tcp) == 0
+        assert len(ends[0]) == 16 or slow_sum(frame[14:34]) == 0

@@ -69,8 +69,8 @@ def test_the_honeypots_own_attempts_concern_nobody() -> None:
 
 
 def test_what_is_forgotten_for_want_of_room_is_counted() -> None:
-    stages = Stages(4)
-    flows = [Flow(orig_port=n + 1) for n in range(6)]
+    stages = Stages(16)
+    flows = [Flow(orig_port=n + 1) for n in range(18)]
     left = stages.see(
         [(n + 1, HONEYPOT, flow.answer()) for n, flow in enumerate(flows)]
         + [(n + 100, MIRROR, flow.answer()) for n, flow in enumerate(flows)]
@@ -79,7 +79,16 @@ def test_what_is_forgotten_for_want_of_room_is_counted() -> None:
     assert sorted(row["dport"] for row in left) == [1, 2]
 
 
+def test_the_answers_of_a_second_have_room() -> None:
+    echoes, flow = Echoes(HONEYPOT, bytes(16)), FLOWS[0]
+    answers = [(1 + n * 50_000, 1, ethernet(flow.answer(seq=n))) for n in range(20_000)]
+    for first in range(0, len(answers), 1000):
+        some = Frames.of(answers[first : first + 1000], 0, HONEYPOT)
+        assert echoes.filter(Decoder().decode(some)).to_list() == []
+    assert (echoes.answers, echoes.forgotten) == (20_000, 0)
+
+
 def test_what_is_no_filter() -> None:
-    for seed, places in ((bytes(15), 4), (bytes(16), 6), (bytes(16), 2)):
+    for seed, places in ((bytes(15), 16), (bytes(16), 24), (bytes(16), 8)):
         with pytest.raises(ValueError):
             Echoes(1, seed, places)

@@ -239,7 +239,7 @@ def test_who_finds_most_of_what_it_asks_for_is_no_scanner() -> None:
 
 MIXED = {
     "masscan": ({"masscan": 30}, (2, 3)), "nmap": ({"nmap": 30}, (5, 3)),
-    "hping3": ({"hping3": 30}, (6, 3)), "zmap, new": ({"zmap, new": 30}, (1, 2)),
+    "hping3": ({"hping3": 30}, (6, 3)), "zmap, new": ({"zmap, new": 30}, (1, 1)),
     "two": ({"masscan": 30, "nmap": 20}, (2, 3)), "few": ({"masscan": 9, "": 30}, (0, 0)),
 }  # fmt: skip
 

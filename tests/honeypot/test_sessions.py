@@ -91,6 +91,20 @@ def test_a_session_from_the_handshake_to_the_fins(line: Line) -> None:
     assert line.tracker.held_bytes == 0
 
 
+def test_what_the_honeypot_expects_of_the_client(line: Line) -> None:
+    line.divert()
+    line.orig(SYN, 0)
+    (session,) = line.tracker.open()
+    found = [session.expected]
+    line.resp(SYN_ACK, 500, 1)
+    found.append(session.expected)
+    line.orig(PSH | ACK, 1, 501, b"abc")
+    found.append(session.expected)
+    line.resp(ACK, 501, 4)
+    line.orig(FIN | ACK, 4, 501)
+    assert [*found, session.expected] == [(), (1,), (1, 4), (4, 5)]
+
+
 def test_a_scanner_that_resets(line: Line) -> None:
     line.divert()
     line.orig(SYN, 0)

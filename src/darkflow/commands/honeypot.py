@@ -28,6 +28,7 @@ from darkflow.divert.dispatcher import Dispatcher, Diverted, Flow, Limits
 from darkflow.divert.frames import send_all
 from darkflow.divert.own import own_addresses
 from darkflow.divert.plane import Plane
+from darkflow.divert.replay import reset_frame
 from darkflow.flow.echoes import Echoes
 from darkflow.honeypot.sessions import Session, Tracker
 from darkflow.sinks.records import Cut
@@ -218,10 +219,23 @@ class Honeypot:
     ) -> None:
         self.cuts[by] += 1
         why = "late_answer" if answered_ns else by
-        session = self.tap.cut(diverted.flow, now_ns, why, answered_ns)
+        self._end_session(diverted, now_ns, why, answered_ns)
         self.records.cut(Cut(diverted.flow, diverted.t0_ns, now_ns, by, answer, answered_ns))
-        if session is not None:
-            self.joiner.session(session, diverted.t0_ns)
+
+    def overtaken(self, diverted: Diverted) -> None:
+        """The kernel had cut the flow before its session began."""
+        now_ns = time.time_ns()
+        self._end_session(diverted, now_ns, "late_answer", now_ns)
+
+    def _end_session(self, diverted: Diverted, now_ns: int, why: str, answered_ns: int) -> None:
+        """End the session, also in the honeypot, whose client will never be heard of again."""
+        session = self.tap.cut(diverted.flow, now_ns, why, answered_ns)
+        if session is None:
+            return
+        self.joiner.session(session, diverted.t0_ns)
+        if self.place.answers:
+            macs = self.place.macs
+            self._send([reset_frame(session.flow, seq, macs) for seq in session.expected])
 
     def session_ended(self, session: Session) -> None:
         """The tap has seen the end of a session."""

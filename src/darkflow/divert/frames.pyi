@@ -7,4 +7,7 @@ def frame_from(head: bytes, tcp_bytes: int, macs: bytes) -> bytes:
     """
 
 def send_all(fd: int, frames: Sequence[bytes]) -> list[int]:
-    """Send each frame on a packet socket, in one go; the errno of each, 0 for those sent."""
+    """Send each frame on a packet socket, in one go; the errno of each, 0 for those sent.
+
+    What a full queue refuses is offered again, for up to 20 ms of a batch.
+    """

@@ -5,16 +5,31 @@ milliseconds if another thread computes: so a whole batch is sent without it.
 """
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
-from libc.errno cimport errno
+from libc.errno cimport EAGAIN, ENOBUFS, errno
 from libc.stdint cimport uint8_t, uint16_t, uint32_t
 from libc.string cimport memcpy
 
 cdef extern from "<sys/socket.h>" nogil:
     ssize_t c_send "send"(int fd, const void *data, size_t size, int flags)
 
+cdef extern from "<unistd.h>" nogil:
+    int usleep(unsigned int us)
+
 cdef enum:
+    PAUSE_US = 500              # for the honeypot's kernel to empty its queue
+    MOST_PAUSES = 40            # of one batch: 20 ms
     MOST_FRAMES = 1024
     LONGEST = 114               # Ethernet, fixed IPv6 header, longest TCP header
+
+
+cdef int sent(int fd, const void *data, size_t size, int *pauses) noexcept nogil:
+    """0, or the errno. What a full queue refused was not sent: it is offered again."""
+    while c_send(fd, data, size, 0) < 0:
+        if errno not in (ENOBUFS, EAGAIN) or pauses[0] == 0:
+            return errno
+        pauses[0] -= 1
+        usleep(PAUSE_US)
+    return 0
 
 
 cdef uint32_t added(const uint8_t *data, int size, uint32_t total) noexcept nogil:
@@ -82,6 +97,7 @@ def send_all(int fd, frames):
     cdef size_t sizes[MOST_FRAMES]
     cdef int errors[MOST_FRAMES]
     cdef int count, i
+    cdef int pauses = MOST_PAUSES
     cdef list kept = list(frames)
     cdef list found = []
     cdef int at = 0
@@ -92,7 +108,7 @@ def send_all(int fd, frames):
             sizes[i] = PyBytes_GET_SIZE(kept[at + i])
         with nogil:
             for i in range(count):
-                errors[i] = 0 if c_send(fd, data[i], sizes[i], 0) >= 0 else errno
+                errors[i] = sent(fd, data[i], sizes[i], &pauses)
         for i in range(count):
             found.append(errors[i])
         at += count

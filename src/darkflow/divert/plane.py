@@ -49,6 +49,9 @@ class Watcher(Protocol):
     def ended(self, diverted: Diverted, t_ns: int, why: str) -> None:
         """No longer diverted: by whom, and when that was asked for."""
 
+    def overtaken(self, diverted: Diverted) -> None:
+        """Cut by the kernel while `diverted` was told of it."""
+
 
 class Plane:
     """Diverts what the dispatcher allows, `jitter_ns` at most after the verdict.
@@ -242,6 +245,10 @@ class Plane:
             if flow not in left_out and (diverted := known.get(flow)) is not None
         ]
         self._watcher.diverted([diverted for diverted, _ in there], t_ns)
+        with self._changed:
+            overtaken = [one for one, _ in there if known.get(one.flow) is not one]
+        for one in overtaken:
+            self._watcher.overtaken(one)
         failed = sum(error != 0 for error in self._send([frame for _, frame in there]))
         self.replayed += len(there) - failed
         self.replay_errors += failed

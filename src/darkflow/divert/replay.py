@@ -1,4 +1,6 @@
-"""The held SYN as a frame for the honeypot: as it was captured, with checksums that are right.
+"""Frames for the honeypot: the held SYN, and the RST that ends what was cut.
+
+The SYN goes as it was captured, with checksums that are right.
 
 Captured packets may carry unfinished checksums (the sender's card would have finished them), and
 the frame's addresses are those of the wire it was seen on. Two things are changed, as no answer
@@ -18,6 +20,7 @@ PADDING = b"\1"
 EXTENSIONS6, AUTHENTICATION6 = (0, 43, 60, 135), 51
 IPV4, IPV6 = b"\x08\x00", b"\x86\xdd"
 TCP = 6
+RST, HOPS = 4, 64
 
 
 def checksum(data: bytes) -> int:
@@ -48,6 +51,20 @@ def frame_of(head: bytes, tcp_bytes: int, macs: bytes, whole: bytes = b"") -> by
     ip = bytearray(head[:40])
     ip[4:7] = struct.pack("!HB", tcp_bytes, TCP)
     return macs + IPV6 + bytes(ip) + _tcp6(ip, tcp)
+
+
+def reset_frame(flow: tuple[bytes, int, bytes, int], seq: int, macs: bytes) -> bytes:
+    """A RST in the client's name with this sequence number: accepted if it is the one expected.
+
+    See RFC 9293, 3.10.7.4. flow: addresses as 4 or 16 bytes, and ports, the client's first.
+    """
+    orig, orig_port, resp, resp_port = flow
+    tcp = struct.pack("!HHIIBBHHH", orig_port, resp_port, seq, 0, 5 << 4, RST, 0, 0, 0)
+    if len(orig) == 4:
+        fixed = struct.pack("!BBHHHBBH4s4s", 0x45, 0, 0, 0, 0, HOPS, TCP, 0, orig, resp)
+        return macs + IPV4 + _packet4(fixed, b"", tcp)
+    ip = struct.pack("!IHBB16s16s", 6 << 28, len(tcp), TCP, HOPS, orig, resp)
+    return macs + IPV6 + ip + _tcp6(ip, tcp)
 
 
 def _packet4(fixed: bytes, options: bytes, tcp: bytes) -> bytes:

@@ -16,7 +16,7 @@ from darkflow.flow.layout cimport (
 )
 
 cdef enum:
-    WAYS = 4                    # places of one hash
+    WAYS = 16                   # places of one hash: at 20,000 answers in a second 2.4 are taken
     ECHO_NS = 1_000_000_000
 
 ctypedef struct seen_t:
@@ -28,7 +28,7 @@ cdef class Echoes:
     """Takes the rows of the honeypot's interface and their echoes out of batches.
 
     source: number of that interface among the live ones. seed: 16 bytes, the hash's key. places:
-    answers that are remembered, a power of two; when they are full the oldest of four is forgotten.
+    answers that are remembered, a power of two; when they are full the oldest of 16 is forgotten.
     """
 
     cdef seen_t *seen

@@ -240,7 +240,7 @@ cdef inline bint confirmed(const source_t *s) noexcept nogil:
     """Whether the source has shown a tool's numbers more than once."""
     return (
         s.hits[RULE_ZMAP] > 1 or s.hits[RULE_MASSCAN] > 1 or s.hits[RULE_NMAP] > 0
-        or s.hits[RULE_HPING3] > 1 or s.hits[RULE_ZMAP_NEW] > 1 or s.hits[RULE_UNICORNSCAN] > 0
+        or s.hits[RULE_HPING3] > 1 or s.hits[RULE_UNICORNSCAN] > 0
     )
 
 
@@ -293,8 +293,6 @@ cdef inline void judge(
     if looks & LIKE_HPING3:
         _better(best, TOOL_HPING3, _by_pairs(s, RULE_HPING3, 2, True))
     if looks & LIKE_ZMAP_NEW and not _resent(a) and s.misses[RULE_ZMAP_NEW] < s.hits[RULE_ZMAP_NEW]:
-        _better(
-            best, TOOL_ZMAP, SURE_MEDIUM if s.hits[RULE_ZMAP_NEW] > 1 else SURE_LOW
-        )
+        _better(best, TOOL_ZMAP, SURE_LOW)
     if looks & LIKE_MASSCAN6:
         _better(best, TOOL_MASSCAN, SURE_LOW)

@@ -21,6 +21,9 @@ class Session:
     payload_total: int
     payload: bytes
     end: str
+    @property
+    def expected(self) -> tuple[int, ...]:
+        """One of these sequence numbers it expects next of the client; () before it answered."""
 
 class Tracker:
     """The sessions of diverted flows."""

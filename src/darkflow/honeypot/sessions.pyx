@@ -44,6 +44,8 @@ cdef class Session:
     cdef uint32_t isn
     cdef uint32_t resp_isn
     cdef uint32_t next_seq
+    cdef uint32_t resp_ack          # what the honeypot acknowledged last
+    cdef uint32_t orig_end          # behind the last byte that the client sent
     cdef bint isn_known
     cdef uint8_t fins
     cdef uint32_t held_bytes
@@ -53,6 +55,13 @@ cdef class Session:
         self.diverted_ns = self.last_ns = diverted_ns
         self.payload = b""
         self.end = ""
+
+    @property
+    def expected(self):
+        """See the stub."""
+        if not self.isn_known or not self.syn_ack_ns:
+            return ()
+        return (self.resp_ack,) + (() if self.orig_end == self.resp_ack else (self.orig_end,))
 
 
 cdef bytes key_from(tuple flow):
@@ -248,6 +257,7 @@ cdef class Tracker:
             session.orig_packets += 1
             session.orig_bytes += seen.told_bytes
             session.orig_frame_bytes += seen.frame_bytes
+            session.orig_end = seq + seen.told_bytes + (seen.flags & (SYN | FIN) != 0)
             if seen.flags & SYN and not session.isn_known:
                 session.isn_known = True
                 session.next_seq = seq + 1
@@ -262,6 +272,8 @@ cdef class Tracker:
             session.resp_packets += 1
             session.resp_bytes += seen.told_bytes
             session.resp_frame_bytes += seen.frame_bytes
+            if seen.flags & ACK:
+                session.resp_ack = be32(seen.tcp + 8)
             if seen.flags & (SYN | ACK) == SYN | ACK and not session.syn_ack_ns:
                 session.syn_ack_ns = t_ns
                 session.resp_isn = seq
