@@ -149,6 +149,8 @@ ALWAYS, WOKEN, OFFICE = 100, 60, 40
 ASKED_S, SCANNED_S = 600.0, 21_600.0
 SLOW_SHARE, SLOW_NS = 1e-4, 6 * SECOND_NS
 CLIENTS, SCANNERS = 0xC6336400, 0xCB007100
+# One host in so many takes so long for each answer of its first ten minutes awake.
+DROWSY, DROWSY_S = 5, 2.5
 
 
 class Host:
@@ -169,13 +171,24 @@ class Host:
             return 8 <= t_s % DAY_S / 3600 < 18
         return t_s >= self.wakes_s
 
+    def awake_for_s(self, t_s: float) -> float:
+        """Since when it is awake; those that are there from the beginning have always been."""
+        if self.office:
+            return t_s % DAY_S - 8 * 3600
+        return t_s - self.wakes_s if self.wakes_s else t_s + DAY_S
+
 
 # (time in s, what: "ask", "hear" or "talk", host, number of the attempt, its source, alive)
 Seen = tuple[float, str, int, int, int, bool]
 
 
-def attempts(chosen: random.Random, days: int) -> tuple[list[Seen], list[bool]]:
-    """Everything that passes the gateway, in the order of time; which attempts go to the living."""
+def attempts(
+    chosen: random.Random, days: int, scanned_s: float = SCANNED_S, drowsy: bool = False
+) -> tuple[list[Seen], list[bool]]:
+    """Everything that passes the gateway, in the order of time; which attempts go to the living.
+
+    scanned_s: mean time between scans of an address. drowsy: whether some wake up slowly.
+    """
     seen: list[Seen] = []
     alive: list[bool] = []
 
@@ -185,12 +198,14 @@ def attempts(chosen: random.Random, days: int) -> tuple[list[Seen], list[bool]]:
         if up:
             slow = chosen.random() < SLOW_SHARE
             delay_s = SLOW_NS / SECOND_NS if slow else chosen.uniform(0.001, 0.05)
+            if drowsy and number % DROWSY == 0 and host.awake_for_s(t_s) < ASKED_S:
+                delay_s = DROWSY_S
             seen.append((t_s + delay_s, "hear", number, len(alive), source, up))
         alive.append(up)
 
     for number in range(HOSTS):
         host = Host(number, chosen)
-        for t_s in _times(chosen, SCANNED_S, days):
+        for t_s in _times(chosen, scanned_s, days):
             ask(t_s, number, SCANNERS + chosen.randrange(3), host)
         if host.wakes_s == float("inf"):
             continue

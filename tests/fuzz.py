@@ -40,6 +40,7 @@ from flow import packets as p
 from flow.encapsulations import ENCAPSULATIONS, inner_packet, nested, wrapped
 from flow.mutations import Sample, damaged
 from flow.truth_reader import truth_reader
+from shortened import shortened
 from slow_decode import Slow
 
 LINKS = (1, 0, 108, 12, 14, 101, 228, 229, 113, 276)
@@ -214,11 +215,11 @@ class Judge:
         self.kept = KeptFrames(KEEP_ALL if settings.exact else 2000)
         self.decoder = Decoder(settings.tunnels, self.kept)
         self.order = Reorder(settings.reorder_ns, 262_144 if settings.exact else 3)
-        self.engine = Engine(
-            settings.hold_ns, settings.idle_ns, settings.sizes, bytes(16), self.kept, True
-        )
+        times_ns = settings.hold_ns, settings.idle_ns
+        engine = Engine(*times_ns, settings.sizes, bytes(16), self.kept, True)
         networks = Networks([(bytes(4), b"\xc0\0\2\xff")], [(bytes(16), bytes(15) + b"\xff")])
-        self.lines = LineFormat(networks, settings.hold_ns, settings.at_verdict)
+        self.engine = shortened(engine, settings.idle_ns, networks, settings.at_verdict)
+        self.lines = LineFormat(networks, settings.hold_ns, *(settings.at_verdict,) * 2)
         self.summary = Summary(networks, bytes(16), 1000 if settings.exact else 3)
         few = 1000 if settings.exact else 3
         self.scans = Scans(networks, ScanLimits((2, 2), (1, 1), sources=few), bytes(16))
@@ -282,8 +283,8 @@ class Judge:
         assert found["syn"] == engine["attempts"] + sum(
             engine[name] for name in ("retransmitted_or_repeated", "dropped_queue")
         )
-        ended = ("answered", "refused", "dark", "undecided")
-        assert engine["attempts"] == sum(engine[name] for name in ended)
+        ended = engine["answered"] + engine["refused"] + engine["dark"] + engine["undecided"]
+        assert engine["attempts"] == ended
         assert engine["dark"] == self.events["dark"] == self.events["end"]
         assert engine["late_answers"] == self.events["late_answer"]
         assert engine["undecided"] == self.events["undecided"]

@@ -23,7 +23,7 @@ MAX_FILE_LINES, MAX_FUNCTION_LINES, MAX_PARAMETERS = 400, 70, 6
 LAYERS = (
     ("cli",), ("commands",), ("lab", "analysis"), ("pipeline",),
     ("sources", "sinks", "divert", "honeypot"), ("flow",),
-    ("config",), ("setting", "units"),
+    ("config",), ("shorter_holds",), ("setting", "units"),
 )  # fmt: skip
 # Words that a module without logic of its own has no test for: protocols, constants.
 NO_LOGIC = {"__init__", "source", "sink"}
@@ -36,6 +36,7 @@ TESTED_THROUGH = {
     "signature": "test_lines",
     "units": "test_config",
     "setting": "test_config",
+    "shorter_holds": "test_config",
     "parser_honeypot": "test_parser",
     "parser_lab": "test_lab",
     "parser_report": "test_parser",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from darkflow.setting import Setting
+from darkflow.shorter_holds import SHORTER_HOLDS
 from darkflow.units import (
     parse_block,
     parse_block_time,
@@ -42,6 +43,7 @@ SETTINGS: tuple[Setting, ...] = (
         "hold", ("-T", "--hold"), "5s", "time",
         "how long a SYN may stay without an answer before its flow is dark", parse_positive_time,
     ),
+    *SHORTER_HOLDS,
     Setting(
         "idle", ("--idle",), "60s", "time",
         "how long a dark flow is kept after its last packet: SYNs within it belong to the same"
@@ -361,7 +363,7 @@ EXACTLY = {
     "doctor": DOCTOR,
     "report": REPORT,
     "addresses": (*_READING, "hold", "addresses_size", "settle", "half_life"),
-    "tune": (*_READING, "bound", "longest"),
+    "tune": (*_READING, "bound", "longest", "hold", *(s.name for s in SHORTER_HOLDS)),
 }
 
 # The settings that a running sensor takes up when it reads its file again (SIGHUP). The others

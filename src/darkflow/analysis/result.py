@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from darkflow.analysis.stats import adapted
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
@@ -64,6 +66,7 @@ def result(
             "summary": summary.dropped,
             "clamped": source.clamped + pipeline.order.clamped,
         },
+        **_adaptive(pipeline),
         "icmp_errors": icmp_errors,
         "direction": summary.by_direction,
         "reply_delay_exact": pipeline.engine.reply_delays.exact,
@@ -80,6 +83,13 @@ def result(
         "elapsed_s": round(elapsed_s, 6),
         "packets_per_s": round(decoded["packets"] / elapsed_s) if elapsed_s > 0 else 0,
     }
+
+
+def _adaptive(pipeline: Pipeline) -> dict[str, dict[str, int]]:
+    """What came of shorter holds, where they were asked for."""
+    values = adapted(pipeline.engine).items()
+    told = {name.removeprefix("adaptive_"): value for name, value in values}
+    return {"adaptive": told} if told else {}
 
 
 def _inside(summary: Summary, top: int, labels: Labels | None) -> list[dict[str, Any]]:

@@ -7,7 +7,21 @@ if TYPE_CHECKING:
     from typing import Any
 
     from darkflow.flow.delays import Delays
+    from darkflow.flow.engine import Engine
     from darkflow.pipeline import Pipeline
+
+
+COUNTED = (
+    "adaptive_listed", "adaptive_early", "adaptive_false", "adaptive_unwatched", "adaptive_evicted",
+)  # fmt: skip
+
+
+def adapted(engine: Engine) -> dict[str, int]:
+    """What came of shorter holds, by name of metric; empty without `--adaptive`."""
+    adaptive = engine.adaptive
+    if adaptive is None:
+        return {}
+    return adaptive.counters | {"adaptive_hold_ns": adaptive.short_hold_ns}
 
 
 def stats(pipeline: Pipeline) -> dict[str, Any]:
@@ -27,6 +41,7 @@ def stats(pipeline: Pipeline) -> dict[str, Any]:
         "queue_flows": queue_flows,
         "table_flows": table_flows,
         "engine_bytes": engine.memory_bytes,
+        **(adapted(engine) or dict.fromkeys(COUNTED, 0) | {"adaptive_hold_ns": engine.hold_ns}),
         **_histogram("reply_delay_ns", engine.reply_delays),
         **_histogram("late_answer_delay_ns", engine.late_delays),
         "retransmissions": [

@@ -10,6 +10,7 @@ from collections import deque
 from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING, Any
 
+from darkflow.commands.adapting import misfit
 from darkflow.commands.analyze import EXIT_USAGE, complain
 from darkflow.commands.control import Control
 from darkflow.commands.cut_reader import CutReader
@@ -58,7 +59,7 @@ def honeypot_command(options: argparse.Namespace, settings: dict[str, Any]) -> i
         if options.dry_run:
             place.describe()
             return 0
-        problem = conflict(options)
+        problem = conflict(options) or misfit(settings)
         if problem:
             raise ValueError(problem)
         allowed_of(*_allowed(options))

@@ -17,8 +17,10 @@ from darkflow.sources.captures import Captures
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Callable
     from typing import Any
 
+    from darkflow.flow.batch import Packets
     from darkflow.sinks.sink import Sink
     from darkflow.sources.source import Source
 
@@ -71,13 +73,18 @@ class Reading:
             raise ValueError("none of the captures could be read")
         self.status = EXIT_OK
 
-    def run(self, sink: Sink) -> Engine:
-        """Give `sink` every event, answers in time included; the engine that told them."""
+    def run(self, sink: Sink, stage: Callable[[Packets], Packets] | None = None) -> Engine:
+        """Give `sink` every event, answers in time included; the engine that told them.
+
+        stage: sees all packets before that engine does.
+        """
         settings = self.settings
         sizes = (settings["queue_size"], settings["flow_table_size"])
         engine = Engine(self.hold_ns, settings["idle"], sizes, os.urandom(16), tells=True)
         order = Reorder(settings["reorder"], settings["reorder_size"])
         pipeline = Pipeline(Decoder(settings["decap"]), order, engine, [sink])
+        if stage is not None:
+            pipeline.stages.append(stage)
         shown: Source = self.source
         if sys.stderr.isatty():
             from darkflow.commands.progress import WithProgress

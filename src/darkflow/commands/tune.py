@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 from darkflow.analysis.listing import as_json, as_table
 from darkflow.analysis.tuning import Waiting, share_text, time_text, tuned
 from darkflow.commands.analyze import EXIT_OK, EXIT_USAGE, complain
-from darkflow.commands.reading import Reading, conflict, need_store_packages
+from darkflow.commands.reading import Reading, conflict, need_store_packages, watched
 from darkflow.flow.delays import Delays
 from darkflow.flow.networks import Networks
 from darkflow.sinks.endpoints import GRID_NS
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Any
 
+    from darkflow.commands.shortening import Shortening
+
 EVERYWHERE = "every network"
 COLUMNS = ("T", "answers later", "called dark", "with 95%", "still waiting", "of those that resend")
 
@@ -31,10 +34,11 @@ def tune_command(options: argparse.Namespace, settings: dict[str, Any]) -> int:
         if problem:
             raise ValueError(problem)
         grid_ns = _grid(settings["longest"])
+        shorter = _shorter(options, settings)
         status, measured, notes = (
             _stored(options, settings, grid_ns)
             if options.store
-            else _captured(options.files, settings, grid_ns)
+            else _captured(options.files, settings, grid_ns, shorter)
         )
     except (ValueError, OSError) as error:
         complain(str(error))
@@ -43,10 +47,29 @@ def tune_command(options: argparse.Namespace, settings: dict[str, Any]) -> int:
     for note in notes:
         complain(note)
     if options.json:
-        sys.stdout.write(as_json({"networks": networks, "notes": notes}))
+        found = {} if shorter is None else {"adaptive": shorter.document()}
+        sys.stdout.write(as_json({"networks": networks, **found, "notes": notes}))
     else:
-        sys.stdout.write("\n".join(_text(document) for document in networks))
+        texts = [_text(document) for document in networks]
+        if shorter is not None:
+            from darkflow.commands.shortening import as_text
+
+            texts.append(as_text(shorter.document()))
+        sys.stdout.write("\n".join(texts))
     return status
+
+
+def _shorter(options: argparse.Namespace, settings: dict[str, Any]) -> Shortening | None:
+    """What judges the captures with shorter holds, if that is asked for."""
+    if settings["adaptive"] is None:
+        return None
+    if options.store:
+        raise ValueError(
+            "--adaptive needs captures: a store does not keep when each address was heard"
+        )
+    from darkflow.commands.shortening import Shortening
+
+    return Shortening(settings, watched(settings), os.urandom(16))
 
 
 def _grid(longest_ns: int) -> tuple[int, ...]:
@@ -66,18 +89,23 @@ def _watched(settings: dict[str, Any]) -> list[tuple[str, Networks]]:
 
 
 def _captured(
-    files: list[str], settings: dict[str, Any], grid_ns: Sequence[int]
+    files: list[str],
+    settings: dict[str, Any],
+    grid_ns: Sequence[int],
+    shorter: Shortening | None,
 ) -> tuple[int, list[Waiting], list[str]]:
     """(exit status, what was measured in each network, what the reader must know)."""
-    watched = _watched(settings)
+    groups = _watched(settings)
     # T is as long as the longest candidate: nothing that is answered until then is dark.
     reading = Reading(files, settings, grid_ns[-1])
-    waits = Waits([networks for _, networks in watched], grid_ns[-1])
-    reading.run(waits)
+    waits = Waits([networks for _, networks in groups], grid_ns[-1])
+    reading.run(waits, None if shorter is None else shorter.stage)
+    if shorter is not None:
+        shorter.finish(reading.end_ns)
     waits.settle(reading.end_ns)
     measured = [
         _waiting(name, group, grid_ns)
-        for (name, _), group in zip(watched, waits.groups, strict=True)
+        for (name, _), group in zip(groups, waits.groups, strict=True)
     ]
     notes = []
     if waits.cut_short:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 
+from darkflow.commands.adapting import adaptive_of, misfit
 from darkflow.flow.decode import Decoder
 from darkflow.flow.engine import Engine
 from darkflow.flow.kept import KeptFrames
@@ -68,7 +69,7 @@ class Wiring:
     `live`: input comes as it happens, so lines are written at the verdict and flushed at once.
     `can_wait`: the input waits for slow outputs (captures, and who writes a pipe); otherwise they
     have buffers, what finds no room is lost and counted, and `say` hears of their troubles.
-    OSError when an output cannot be opened, ValueError when it is none.
+    OSError when an output cannot be opened, ValueError when it is none or settings do not fit.
     """
 
     def __init__(
@@ -79,6 +80,9 @@ class Wiring:
         can_wait: bool = False,
         say: Callable[[str], None] = lambda _: None,
     ) -> None:
+        problem = misfit(settings)
+        if problem:
+            raise ValueError(problem)
         self.settings = settings
         self._say = say
         self.seed = os.urandom(16)
@@ -166,12 +170,17 @@ class Wiring:
             self.settings["store_bytes"],
         )
 
+    def _told(self) -> tuple[Networks, int, bool, bool]:
+        """What lines and columns have to know to tell of a flow."""
+        settings = self.settings
+        return self.networks, settings["hold"], self._at_verdict, settings["adaptive"] is not None
+
     def _store_sinks(self, store: Store) -> list[Sink]:
         """The store has sinks for each pipeline, and is closed after all of them."""
         from darkflow.sinks.columns import Columns
 
-        hold_ns, every_ns = self.settings["hold"], self.settings["store_answered"]
-        sinks: list[Sink] = [store.sink(Columns(self.networks, hold_ns, self._at_verdict))]
+        every_ns = self.settings["store_answered"]
+        sinks: list[Sink] = [store.sink(Columns(*self._told()))]
         if every_ns:
             from darkflow.sinks.answered import Answered
 
@@ -199,6 +208,9 @@ class Wiring:
         answered = self.store is not None and settings["store_answered"] > 0
         tells = self.detecting is not None or answered
         engine = Engine(settings["hold"], settings["idle"], sizes, self.seed, kept, tells)
+        adaptive = adaptive_of(settings, self.networks, self.seed)
+        if adaptive is not None:
+            engine.adapt(adaptive)
         order = Reorder(reorder_ns, settings["reorder_size"])
         return Pipeline(Decoder(settings["decap"], kept), order, engine, sinks)
 
@@ -213,7 +225,7 @@ class Wiring:
         return [
             EventFile(
                 ", ".join(text for text, _ in group),
-                LineFormat(self.networks, self.settings["hold"], self._at_verdict),
+                LineFormat(*self._told()),
                 [box for _, box in group],
             )
             for group in together

@@ -24,6 +24,8 @@ cdef enum:
     SEGMENT_BITS = 10
     SEGMENT_SLOTS = 1 << SEGMENT_BITS
     FIRST_INDEX = 1 << 13
+    LEVELS = 3                      # holds that are shorter than T
+    EARLY = 2 * LEVELS
 
 
 ctypedef struct list_t:
@@ -41,6 +43,7 @@ ctypedef struct attempts_t:
     uint32_t mask
     uint32_t used
     list_t held                     # the delay queue, by t0
+    list_t early[EARLY]             # those of shorter holds: queues.pxd
     list_t dark                     # the flow table, by last packet
 
 

@@ -5,8 +5,6 @@ from darkflow.flow.tally cimport Tally
 
 cdef class Engine(Tally):
     cdef uint64_t key[2]
-    cdef int64_t hold_ns
-    cdef int64_t idle_ns
     cdef int64_t now_ns
     cdef uint64_t queue_size
     cdef uint64_t table_size

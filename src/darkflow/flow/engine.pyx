@@ -17,11 +17,13 @@ the packet; before a packet is looked at, all deadlines that lie before it have 
     end of the input     HELD                 undecided: what is known of it is reported
 
 An answer at exactly t0 + T is in time: a deadline is passed when now > deadline. An ICMP error that
-quotes a SYN of a HELD or DARK flow is kept as the reason; the flow is dark all the same.
+quotes a SYN of a HELD or DARK flow is kept as the reason; the flow is dark all the same. T may be
+shorter for a flow to who was dark often and long: see adaptive.pyx, and queues.pxd.
 """
 
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
+from darkflow.flow.adaptive cimport Adaptive
 from darkflow.flow.attempts cimport (
     append, attempts_free, attempts_init, enter, find, give_slot, has_room, leave,
     prefetch, slot, take_slot, unlink,
@@ -35,16 +37,17 @@ from darkflow.flow.layout cimport (
     EVENT_REACHED, EVENT_UNDECIDED, EVENT_UNSOLICITED, KEPT_DARK, KEPT_NOT, KIND_ICMP, KIND_RESET,
     KIND_SYN, NO_TIME, REPORTER_AT, STATE_ANSWERED, STATE_DARK, STATE_HELD, STATE_REFUSED, attempt_t, event_t, key_of, row_t,
 )
+from darkflow.flow.queues cimport (
+    HOLD_T, drop_kept, first_due, gather, held_count, held_ns, hold_on, queue_of,
+)
 from darkflow.flow.tally cimport MAX_RETRIES, Tally
+from darkflow.flow.tally import check_sizes
 
 cdef enum:
     COPY_NS = 1_000_000             # a SPAN port's second copy of a SYN comes within 1 ms
     FULL = 4096                     # events of one batch; a row or a deadline adds a few at most
     AHEAD = 8                       # rows between the look at the index and the work on a row
 
-NEVER = 1 << 62
-# Slots and index are numbered in 32 bits, and the index holds at most half of 2^32 entries.
-MAX_SIZE = 1 << 29
 SIZES = (1 << 20, 1 << 20, 1 << 18)
 
 
@@ -56,20 +59,11 @@ cdef class Engine(Tally):
     kept: for whole SYN frames. tells: of who was reached, of lone answers.
     """
 
-    def __cinit__(self):
-        memset(&self.table, 0, sizeof(self.table))
-
     def __init__(
         self, hold_ns, idle_ns, sizes=SIZES, seed=bytes(16), KeptFrames kept=None, bint tells=False
     ):
-        if hold_ns <= 0 or idle_ns <= 0:
-            raise ValueError("hold and idle must be longer than 0")
-        if not all(1 <= size <= MAX_SIZE for size in sizes):
-            raise ValueError(f"queue, table and sources must be 1 to {MAX_SIZE}, not {sizes}")
-        if len(seed) != 16:
-            raise ValueError(f"the seed must have 16 bytes, not {len(seed)}")
-        self.hold_ns = hold_ns
-        self.idle_ns = idle_ns
+        check_sizes(hold_ns, idle_ns, sizes, seed)
+        self.hold_ns, self.idle_ns = hold_ns, idle_ns
         self.queue_size, self.table_size = sizes[:2]
         self.prints = Fingerprints((*sizes, *SIZES[2:])[2], seed)
         memcpy(self.key, <const uint8_t *>seed, 16)
@@ -82,6 +76,12 @@ cdef class Engine(Tally):
 
     def __dealloc__(self):
         attempts_free(&self.table)
+
+    def adapt(self, Adaptive adaptive):
+        """Hold SYNs for as short a time as `adaptive` says; before the first row."""
+        if adaptive.hold_ns != self.hold_ns or self.idle_ns < self.hold_ns or self.counts.attempts:
+            raise ValueError("adaptive: the same T, idle (--idle) not below it, and no rows before")
+        self.adaptive, self.adapts, self.holds = adaptive, True, adaptive.holds
 
     def observe(self, Packets packets):
         """Judge one batch of rows; iterates over event batches, each valid until the next.
@@ -110,6 +110,8 @@ cdef class Engine(Tally):
             self.events.count = 0
             more = not self._advance(now_ns)
             yield self.events
+        if self.adapts:
+            gather(&self.table)
         self.prints.note_held(&self.table, self.now_ns)
         number = self.table.held.head
         while number:
@@ -129,30 +131,15 @@ cdef class Engine(Tally):
 
     def restart(self):
         """Forget every flow, after `finish`: time begins anew. The counters go on."""
-        cdef uint32_t number = self.table.held.head
-        while number:
-            judge(slot(&self.table, number).kept, KEPT_NOT)
-            number = slot(&self.table, number).next
+        drop_kept(&self.table)
+        if self.adapts:
+            self.adaptive.forget()
         attempts_free(&self.table)
         memset(&self.table, 0, sizeof(self.table))
         self.prints.clear()
         self.now_ns = NO_TIME
         if not attempts_init(&self.table, self.queue_size + self.table_size):
             raise MemoryError("no memory for the delay queue: lower --queue-size")
-
-    def deadline_ns(self):
-        """When time next brings something about; NEVER (2^62) when nothing is open.
-
-        The end of an answered flow's slot counts as well, though nobody hears of it.
-        """
-        cdef int64_t next_ns = NEVER
-        cdef attempt_t *a
-        if self.table.held.head:
-            next_ns = slot(&self.table, self.table.held.head).t0_ns + self.hold_ns
-        if self.table.dark.head:
-            a = slot(&self.table, self.table.dark.head)
-            next_ns = min(next_ns, max(a.t0_ns + self.hold_ns, a.last_syn_ns) + self.idle_ns)
-        return next_ns + 1 if next_ns < NEVER else NEVER
 
     cdef uint32_t _rows(self, Packets packets, uint32_t begin) except? 0 nogil:
         """Rows from `begin` on, until all are done or the events are full: how many are done."""
@@ -189,17 +176,26 @@ cdef class Engine(Tally):
             verdict_ns = idle_ns = now_ns
             if self.table.held.head:
                 verdict_ns = slot(&self.table, self.table.held.head).t0_ns + self.hold_ns
+            number = self.table.held.head
+            if self.adapts:
+                number = first_due(&self.table, self.holds, number, &verdict_ns)
             if self.table.dark.head:
                 a = slot(&self.table, self.table.dark.head)
-                idle_ns = max(a.t0_ns + self.hold_ns, a.last_syn_ns) + self.idle_ns
+                idle_ns = a.t0_ns + held_ns(self.holds, a, self.hold_ns)
+                idle_ns = max(idle_ns, a.last_syn_ns) + self.idle_ns
             if verdict_ns >= now_ns and idle_ns >= now_ns:
                 self.now_ns = self.events.now_ns = now_ns
                 return 1
             if idle_ns < verdict_ns:
                 self._end(self.table.dark.head, idle_ns, END_IDLE)
                 continue
-            number = self.table.held.head
-            unlink(&self.table, &self.table.held, number)
+            if self.adapts:
+                unlink(&self.table, queue_of(&self.table, slot(&self.table, number).hold), number)
+                if self.adaptive.holds_on(slot(&self.table, number), verdict_ns):
+                    hold_on(&self.table, number)
+                    continue
+            else:
+                unlink(&self.table, &self.table.held, number)
             self.prints.ahead(&self.table)
             if slot(&self.table, number).state == STATE_HELD:
                 self._turn_dark(number)
@@ -211,7 +207,9 @@ cdef class Engine(Tally):
     cdef int _turn_dark(self, uint32_t number) except -1 nogil:
         """The verdict, at t0 + T exactly, whenever the packet that lets us know comes."""
         cdef attempt_t *a = slot(&self.table, number)
-        cdef int64_t verdict_ns = a.t0_ns + self.hold_ns
+        cdef int64_t verdict_ns = a.t0_ns + held_ns(self.holds, a, self.hold_ns)
+        if self.adapts:
+            self.adaptive.dark(a, verdict_ns)
         a.state = STATE_DARK
         judge(a.kept, KEPT_DARK)
         self.counts.dark += 1
@@ -234,6 +232,8 @@ cdef class Engine(Tally):
         self.retries[retries if retries < MAX_RETRIES else MAX_RETRIES] += 1
         if retries:
             self.retry_spans.add(a.last_syn_ns - a.t0_ns)
+        if self.adapts and why != END_LATE_ANSWER:
+            self.adaptive.ended(a, t_ns)
         a.changed |= self.prints.look(a)
         self._emit(a, EVENT_END, t_ns, why)
         unlink(&self.table, &self.table.dark, number)
@@ -242,9 +242,7 @@ cdef class Engine(Tally):
         return 0
 
     cdef int _syn(self, const row_t *row, uint32_t hash) except -1 nogil:
-        cdef uint32_t number = find(
-            &self.table, key_of(row.head, row.family), row.family, hash
-        )
+        cdef uint32_t number = find(&self.table, key_of(row.head, row.family), row.family, hash)
         cdef attempt_t *a
         if row.kept != NULL:
             self.kept.link(row.kept)
@@ -269,9 +267,11 @@ cdef class Engine(Tally):
         cdef uint32_t number = 0
         if replaced:
             leave(&self.table, replaced)
-            unlink(&self.table, &self.table.held, replaced)
+            unlink(&self.table, queue_of(&self.table, slot(&self.table, replaced).hold), replaced)
             give_slot(&self.table, replaced)
-        if self.table.held.count < self.queue_size:
+        if self.table.held.count < self.queue_size and (
+            not self.adapts or held_count(&self.table) < self.queue_size
+        ):
             number = take_slot(&self.table)
             if number and not has_room(&self.table):
                 give_slot(&self.table, number)
@@ -297,7 +297,8 @@ cdef class Engine(Tally):
         a.icmp_known = a.changed = a.tool = a.sureness = 0
         a.source_hash = 0
         memcpy(a.head, row.head, sizeof(row.head))
-        append(&self.table, &self.table.held, number)
+        a.hold = self.adaptive.judge(row) if self.adapts else HOLD_T
+        append(&self.table, queue_of(&self.table, a.hold), number)
         enter(&self.table, number)
         return 0
 
@@ -326,9 +327,13 @@ cdef class Engine(Tally):
         cdef attempt_t gone
         reverse_key(row, key)
         cdef uint32_t number = find(&self.table, key, row.family, hash)
+        if self.adapts:
+            self.adaptive.hear(row)
         if number == 0:
             return self._unsolicited(row)
         a = slot(&self.table, number)
+        if self.adapts and (a.state == STATE_HELD or a.state == STATE_DARK):
+            self.adaptive.answered(a, row.t_ns)
         if a.state == STATE_HELD:
             if row.kind == KIND_RESET:
                 a.state = STATE_REFUSED
@@ -365,9 +370,7 @@ cdef class Engine(Tally):
 
     cdef void _icmp(self, const row_t *row, uint32_t hash) noexcept nogil:
         """Keep the first error that quotes a SYN of this attempt (its number checked: RFC 5927)."""
-        cdef uint32_t number = find(
-            &self.table, key_of(row.head, row.family), row.family, hash
-        )
+        cdef uint32_t number = find(&self.table, key_of(row.head, row.family), row.family, hash)
         cdef attempt_t *a = NULL
         if number:
             a = slot(&self.table, number)
@@ -380,8 +383,7 @@ cdef class Engine(Tally):
         elif not a.icmp_known:
             a.icmp_known = 1
             a.changed |= a.state == STATE_DARK
-            a.icmp_type = row.icmp_type
-            a.icmp_code = row.icmp_code
+            a.icmp_type, a.icmp_code = row.icmp_type, row.icmp_code
             a.icmp_family = row.family
             memcpy(a.reporter, row.head + REPORTER_AT, 16 if row.family == 6 else 4)
 
@@ -394,4 +396,5 @@ cdef class Engine(Tally):
         event.kind = kind
         event.detail = detail
         event.digits = a.digits
+        event.hold_ns = held_ns(self.holds, a, self.hold_ns)
         return 0

@@ -120,7 +120,7 @@ ctypedef struct attempt_t:          # one slot: a line of state, two lines of th
     uint8_t changed                 # something came after the verdict: a SYN, a reason, a tool
     uint8_t tool                    # who sent the SYN, and how sure that is: tools.pxd
     uint8_t sureness
-    uint8_t spare
+    uint8_t hold                    # for how long it is held: queues.pxd
     uint32_t source_hash            # of what is remembered of its source; 0: nothing
 
 
@@ -131,6 +131,7 @@ ctypedef struct event_t:            # an attempt as it stood when the event happ
     uint8_t detail                  # EVENT_END: why; of an answer: KIND_ANSWER or KIND_RESET
     uint8_t digits                  # precision of t_ns
     uint8_t spare[5]
+    int64_t hold_ns                 # for how long its SYN was held, at most: T or less
 
 
 cdef inline const uint8_t *key_of(const uint8_t *head, uint8_t family) noexcept nogil:

@@ -14,4 +14,5 @@ cdef class Networks:
     cdef bint contains(
         self, const uint8_t *table, const uint8_t *address, uint8_t family
     ) noexcept nogil
+    cdef bint watches(self, const uint8_t *address, uint8_t family) noexcept nogil
     cdef int direction(self, const attempt_t *attempt) noexcept nogil

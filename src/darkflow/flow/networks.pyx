@@ -72,6 +72,10 @@ cdef class Networks:
                 high = middle
         return low < count and memcmp(ranges + 2 * low * size, address, size) <= 0
 
+    cdef bint watches(self, const uint8_t *address, uint8_t family) noexcept nogil:
+        """Whether an address is one of ours."""
+        return self.contains(df_load_table(&self.table[family == 6]), address, family)
+
     cdef int direction(self, const attempt_t *attempt) noexcept nogil:
         # Read once: both ends are judged by the same networks.
         cdef const uint8_t *table = df_load_table(&self.table[attempt.family == 6])

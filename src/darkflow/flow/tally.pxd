@@ -1,4 +1,5 @@
-from libc.stdint cimport uint64_t
+from libc.stdint cimport int64_t, uint64_t
+from darkflow.flow.adaptive cimport Adaptive
 from darkflow.flow.attempts cimport attempts_t
 from darkflow.flow.delays cimport Delays
 from darkflow.flow.fingerprints cimport Fingerprints
@@ -23,6 +24,11 @@ ctypedef struct verdicts_t:
 
 cdef class Tally:
     cdef attempts_t table
+    cdef readonly int64_t hold_ns
+    cdef int64_t idle_ns
+    cdef readonly Adaptive adaptive
+    cdef bint adapts                # whether there is one
+    cdef const int64_t *holds       # its holds, by attempt_t.hold; or NULL
     cdef verdicts_t counts
     cdef uint64_t retries[MAX_RETRIES + 1]
     cdef readonly Delays reply_delays

@@ -6,7 +6,9 @@ class Columns:
     """Sorts the events of batches into the columns of the tables of events."""
 
     count: int
-    def __init__(self, networks: Networks, hold_ns: int, at_verdict: bool = False) -> None: ...
+    def __init__(
+        self, networks: Networks, hold_ns: int, at_verdict: bool = False, adaptive: bool = False
+    ) -> None: ...
     def add(self, events: Events) -> None:
         """Append the rows of one batch."""
     def rows_in(self, events: Events) -> int:

@@ -27,9 +27,10 @@ ENDS = (
     "dest_port", "proto", "direction", "conn_state", "history",
 )
 ATTEMPT = (
-    "t0_ns", "verdict_ns", "syn_count", "new_isn_count", "duplicate_count", "last_syn_ns", "ttl",
-    "window", "ip_id", "isn", "df", "ecn", "options", "mss", "wscale", "payload_bytes",
-    "ttl_start", "signature", "tool", "tool_confidence", "icmp_type", "icmp_code", "icmp_from",
+    "t0_ns", "verdict_ns", "hold_ns", "syn_count", "new_isn_count", "duplicate_count",
+    "last_syn_ns", "ttl", "window", "ip_id", "isn", "df", "ecn", "options", "mss", "wscale",
+    "payload_bytes", "ttl_start", "signature", "tool", "tool_confidence", "icmp_type", "icmp_code",
+    "icmp_from",
 )
 LATE = ("answer", "delay_ns")
 HELD = ("held_ns",)
@@ -64,18 +65,19 @@ cdef inline int maybe_text(column_t *c, size_t row, bint known, const char *valu
 cdef class Columns:
     """Sorts the events of batches into the columns of the tables of events.
 
-    at_verdict: as for the lines, see sinks/derived.pyx.
+    at_verdict, adaptive: as for the lines, see sinks/lines.pyx.
     """
 
     cdef Networks networks
     cdef int64_t hold_ns
-    cdef bint at_verdict
+    cdef bint at_verdict, adaptive
     cdef Rows dark, late, undecided
 
-    def __init__(self, Networks networks, int64_t hold_ns, bint at_verdict=False):
+    def __init__(self, Networks networks, int64_t hold_ns, bint at_verdict=False, bint adaptive=False):
         self.networks = networks
         self.hold_ns = hold_ns
         self.at_verdict = at_verdict
+        self.adaptive = adaptive
         self.dark = Columns.empty("darkflows")
         self.late = Columns.empty("late_answers")
         self.undecided = Columns.empty("undecided")
@@ -142,7 +144,7 @@ cdef class Columns:
         put_integer(c, row, t_us)
         put_string(c + 1, row, kind)
         c = self._ends(c + 2, row, event)
-        c = self._counts(c, row, a)
+        c = self._counts(c, row, a, event.hold_ns if self.adaptive else self.hold_ns)
         c = self._header(c, row, a)
         c = self._looks(c, row, a)
         c = self._icmp(c, row, a)
@@ -191,14 +193,17 @@ cdef class Columns:
         put_string(c + 9, row, history)
         return c + 10
 
-    cdef column_t *_counts(self, column_t *c, size_t row, const attempt_t *a) noexcept nogil:
+    cdef column_t *_counts(
+        self, column_t *c, size_t row, const attempt_t *a, int64_t hold_ns
+    ) except NULL nogil:
         put_integer(c, row, a.t0_ns)
-        put_integer(c + 1, row, a.t0_ns + self.hold_ns)
-        put_integer(c + 2, row, a.syn_count)
-        put_integer(c + 3, row, a.new_isn_count)
-        put_integer(c + 4, row, a.duplicate_count)
-        put_integer(c + 5, row, a.last_syn_ns)
-        return c + 6
+        put_integer(c + 1, row, a.t0_ns + hold_ns)
+        maybe(c + 2, row, self.adaptive, hold_ns)
+        put_integer(c + 3, row, a.syn_count)
+        put_integer(c + 4, row, a.new_isn_count)
+        put_integer(c + 5, row, a.duplicate_count)
+        put_integer(c + 6, row, a.last_syn_ns)
+        return c + 7
 
     cdef column_t *_header(self, column_t *c, size_t row, const attempt_t *a) except NULL nogil:
         cdef const uint8_t *tcp = a.head + tcp_at(a.family)

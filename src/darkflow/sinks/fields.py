@@ -71,6 +71,8 @@ FIELDS: tuple[Field, ...] = (
           " the late answer"),
     Field("darkflow.t0_ns", "integer", "ns since 1970", "first SYN"),
     Field("darkflow.verdict_ns", "integer", "ns since 1970", "first SYN plus the hold time"),
+    Field("darkflow.hold_ns", "integer or null", "ns", "the hold time that was used: T, or less by"
+          " `--adaptive`; without that the field is missing, and null in the store"),
     Field("darkflow.syn_count", "integer", "packets", "all SYNs of the flow"),
     Field("darkflow.new_isn_count", "integer", "packets", "SYNs with another sequence number than"
           " the first"),

@@ -82,20 +82,22 @@ cdef class LineFormat:
     """Writes the events of a batch as JSON lines.
 
     at_verdict: a `darkflow` line when T has passed, and a `darkflow_end` line if more SYNs, the
-    ICMP reason or the tool's name came later; otherwise one `darkflow` line when the flow's record is complete.
+    ICMP reason or the tool's name came later; otherwise one `darkflow` line when the flow's record
+    is complete. adaptive: whether flows tell for how long they were held.
     """
 
     cdef Networks networks
     cdef int64_t hold_ns
-    cdef bint at_verdict
+    cdef bint at_verdict, adaptive
     cdef char *buffer
     cdef size_t capacity
     cdef readonly uint64_t lines
 
-    def __init__(self, Networks networks, int64_t hold_ns, bint at_verdict=False):
+    def __init__(self, Networks networks, int64_t hold_ns, bint at_verdict=False, bint adaptive=False):
         self.networks = networks
         self.hold_ns = hold_ns
         self.at_verdict = at_verdict
+        self.adaptive = adaptive
 
     def __dealloc__(self):
         free(self.buffer)
@@ -157,7 +159,7 @@ cdef class LineFormat:
         p = text(p, either(a.payload_bytes != 0, b"D", b""))
         p = text(p, either(late, either(answered, b"h", b"r"), b""))
         p = text(p, b'","darkflow":{')
-        p = self._attempt(p, a)
+        p = self._attempt(p, a, event.hold_ns if self.adaptive else self.hold_ns)
         if late:
             p = text(p, b'},"late_answer":{"answer":"')
             p = text(p, either(answered, b"syn_ack", b"rst"))
@@ -166,10 +168,12 @@ cdef class LineFormat:
             p = field(p, b'},"undecided":{"held_ns":', event.t_ns - a.t0_ns)
         return text(p, b"}}\n")
 
-    cdef char *_attempt(self, char *p, const attempt_t *a) noexcept nogil:
+    cdef char *_attempt(self, char *p, const attempt_t *a, int64_t hold_ns) noexcept nogil:
         cdef const uint8_t *tcp = a.head + tcp_at(a.family)
         p = field(p, b'"t0_ns":', a.t0_ns)
-        p = field(p, b',"verdict_ns":', a.t0_ns + self.hold_ns)
+        p = field(p, b',"verdict_ns":', a.t0_ns + hold_ns)
+        if self.adaptive:
+            p = field(p, b',"hold_ns":', hold_ns)
         p = field(p, b',"syn_count":', a.syn_count)
         p = field(p, b',"new_isn_count":', a.new_isn_count)
         p = field(p, b',"duplicate_count":', a.duplicate_count)

@@ -55,6 +55,16 @@ METRICS: tuple[Metric, ...] = (
     Metric("undecided", "counter", "flows", "the input ended before the hold time had passed"),
     Metric("late_answers", "counter", "flows", "answered after the verdict"),
     Metric("icmp_unreachable", "counter", "flows", "dark flows for which an ICMP error came"),
+    Metric("adaptive_listed", "counter", "flows", "attempts to destinations that were dark often"
+           " and long (`--adaptive`)"),
+    Metric("adaptive_early", "counter", "flows", "those of them that were dark before T"),
+    Metric("adaptive_false", "counter", "flows", "those of these that were answered by T after"
+           " all"),
+    Metric("adaptive_unwatched", "counter", "flows", "those whose record ended before T: nobody"
+           " knows"),
+    Metric("adaptive_evicted", "counter", "entries", "that `--adaptive` knew and had no room for"),
+    Metric("adaptive_hold_ns", "gauge", "ns", "how long a SYN to such a destination is held now",
+           MOST),
     Metric("dropped_queue", "counter", "packets", "SYNs not judged: the delay queue was full"),
     Metric("dropped_table", "counter", "flows", "forgotten after their verdict: the flow table was"
            " full"),

@@ -112,6 +112,8 @@ def _document(table: str) -> list[pl.Expr]:
 def json_lines(frame: pl.LazyFrame, table: str) -> pl.LazyFrame:
     """Rows of a table of events as one column of texts: their JSON lines."""
     line = pl.struct(_document(table)).struct.json_encode()
+    # Without shorter holds the lines have no such field; in a string its quotes would be escaped.
+    line = line.str.replace('"hold_ns":null,', "", literal=True)
     if table == "sessions":
         # What a session's service told is JSON already; its objects join those of the line.
         told = pl.col(TOLD.name)
