@@ -110,6 +110,19 @@ def test_a_forged_late_answer(place: Site, tmp_path: Path, setting: str) -> None
     assert lives or [one["app_proto"] for one in sessions] == ["redis", "redis"]
 
 
+def test_who_is_served_hears_nothing_of_the_end(place: Site, tmp_path: Path) -> None:
+    honeypot = Honeypot(place, tmp_path, *HOLD)
+    talks = [loads.Talker(place, "talk", silent(version, 9), "6379") for version in (4, 6)]
+    assert [talk.answer()["said"] for talk in talks] == ["+PONG\r\n"] * 2
+    path = tmp_path / "end.pcap"
+    what = "src net 203.0.113.0/24 or ip6 src net 2001:db8:b::/64"
+    dump = Tcpdump(place, path, place.client, "c0", what)
+    assert honeypot.end()[0] == 0
+    time.sleep(0.3)
+    dump.stop()
+    assert list(loads.syn_acks(path)) == []
+
+
 def test_ten_thousand_flows_a_second(place: Site, tmp_path: Path) -> None:
     honeypot = Honeypot(place, tmp_path, *HOLD)
     for version in (4, 6):

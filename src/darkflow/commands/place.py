@@ -122,6 +122,8 @@ class Place:
             self._undo.callback(self.namespace.remove)
         self._apply()
         self._undo.callback(self.nft.remove)
+        if self.answers:
+            self._undo.callback(self.namespace.unplug)
 
     def _apply(self) -> None:
         self.nft.apply(self.plan)
@@ -147,6 +149,8 @@ class Place:
     def stop_diverting(self) -> None:
         """From now on every packet goes its own way."""
         self.kernel_stats()
+        if self.answers:
+            self.namespace.unplug()
         self.nft.remove()
 
     def remove(self) -> None:

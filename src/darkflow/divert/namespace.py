@@ -82,6 +82,14 @@ class Namespace:
                 if (SYSCTL / key).exists():
                     (SYSCTL / key).write_text(value)
 
+    def unplug(self) -> None:
+        """Let nothing in or out any more: before the rules go that hold its programs in."""
+        from pyroute2 import IPRoute
+        from pyroute2.netlink.exceptions import NetlinkError
+
+        with contextlib.suppress(OSError, NetlinkError), IPRoute() as ipr:  # it may have gone
+            ipr.link("set", index=socket.if_nametoindex(self.net.outer), state="down")
+
     def remove(self) -> None:
         """Remove it with every program in it, put the machine's settings back; twice is fine."""
         if self._state is None:
