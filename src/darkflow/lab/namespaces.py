@@ -47,13 +47,18 @@ def built(topology: Topology) -> Iterator[dict[str, str]]:
     Needs root. Raises OSError with a sentence when the system refuses.
     """
     remove_leftovers()
-    owner = f"{PREFIX}-{os.getpid()}.{start_time(os.getpid())}-{next(_run_number)}"
+    owner = owned()
     names = {role: f"{owner}-{role}" for role in topology.namespaces}
     try:
         _build_or_say_why(topology, names)
         yield names
     finally:
         _remove(list(names.values()))
+
+
+def owned() -> str:
+    """What the names of one more network of this process begin with."""
+    return f"{PREFIX}-{os.getpid()}.{start_time(os.getpid())}-{next(_run_number)}"
 
 
 @contextlib.contextmanager
