@@ -1,4 +1,4 @@
-"""The stream of numbered packets: each has the next number at the right place, and is else alike."""
+"""The stream of numbered packets: each has the next number in its place, and is alike else."""
 
 from __future__ import annotations
 
