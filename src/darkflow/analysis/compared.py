@@ -40,7 +40,8 @@ def compared(document: Document) -> list[Row]:
         Row("2, 3", "against lists of unused addresses",
             "a list's cost grows with the address space; a host that wakes up is called dark",
             _lists(parts.get("lists", {})),
-            "We wrote the lists ourselves, as the other papers describe them."),
+            "What the flow table calls dark of live ones are answers slower than T. We wrote the"
+            " lists ourselves, as their papers describe them."),
     ]  # fmt: skip
 
 

@@ -319,12 +319,11 @@ def _load(network: Document) -> tuple[list[str], list[Figure | Table]]:
 
 
 def _marks(scans: Any) -> list[Mark]:
-    """One for each moment at which scanners begin."""
-    at: dict[float, list[str]] = {}
+    """One for each moment at which scanners begin, with the first one's name."""
+    at: dict[float, str] = {}
     for at_s, tool in scans:
-        if tool not in at.setdefault(at_s, []):
-            at[at_s].append(tool)
-    return [Mark(at_s, ", ".join(tools), "muted") for at_s, tools in sorted(at.items())]
+        at.setdefault(at_s, tool)
+    return [Mark(at_s, tool, "muted") for at_s, tool in sorted(at.items())]
 
 
 def _ports(stored: Document) -> tuple[list[str], list[Figure | Table]]:
