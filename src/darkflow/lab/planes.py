@@ -26,7 +26,14 @@ from darkflow.divert.dispatcher import Flow
 from darkflow.divert.nft import Nft
 from darkflow.divert.plan import Plan
 from darkflow.divert.replay import checksum
-from darkflow.lab.namespaces import _without_offload, entered, owned, remove_leftovers
+from darkflow.lab.namespaces import (
+    NAMESPACES,
+    _without_offload,
+    entered,
+    owned,
+    remove_leftovers,
+    uninterrupted,
+)
 
 FIN, SYN, RST, PSH, ACK = 0x01, 0x02, 0x04, 0x08, 0x10
 ROUTER, BRIDGE, MIRROR = "router", "bridge", "mirror"
@@ -293,7 +300,8 @@ class Stand:
         """Take it all down."""
         self._end()
         for role in self.roles:
-            subprocess.run(["ip", "netns", "del", self.name(role)], check=False, timeout=60)
+            if (NAMESPACES / self.name(role)).exists():
+                subprocess.run(["ip", "netns", "del", self.name(role)], check=False, timeout=60)
 
 
 @contextmanager
@@ -301,10 +309,12 @@ def stand(kind: str) -> Iterator[Stand]:
     """A network that is gone afterwards, whatever happens."""
     made = Stand(kind)
     try:
-        made.build()
+        with uninterrupted():
+            made.build()
         yield made
     finally:
-        made.remove()
+        with uninterrupted():
+            made.remove()
 
 
 class Server:
