@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
@@ -34,9 +33,9 @@ FLAT, SLOWER = 1.0, 2.0
 
 
 def said(bench: Bench, *arguments: str) -> Any:
-    """What a run of address_lists.py prints."""
+    """What a run of address_lists prints."""
     out = bench.work / "lists.json"
-    run_step(python(str(Path(__file__).with_name("address_lists.py")), *arguments), bench.work, out)
+    run_step(python("-m", "darkflow.lab.address_lists", *arguments), bench.work, out)
     return json.loads(out.read_text())
 
 

@@ -8,13 +8,14 @@ import dataplane
 from captures import BENCH
 from process import python
 
-import planes
 from conftest import skip
+from darkflow.lab import planes
+from darkflow.lab.cutting import registered
 
 
 def test_flows_that_fill_the_table_differ() -> None:
     for version, length in ((4, 4), (6, 16)):
-        flows = dataplane.registered(0, 70_000, version)
+        flows = registered(0, 70_000, version)
         assert len(set(flows)) == 70_000
         assert {len(flow[0]) for flow in flows} == {len(flow[2]) for flow in flows} == {length}
         # Those that are measured are none of them.

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import random
 
-import address_lists
 import lists
 import pytest
-from address_lists import DAY_S, DarkIpLearning, DarkPots, Host
+
+from darkflow.lab import address_lists
+from darkflow.lab.address_lists import DAY_S, DarkIpLearning, DarkPots, Host
 
 ASLEEP, OFFICE = address_lists.ALWAYS, address_lists.ALWAYS + address_lists.WOKEN
 

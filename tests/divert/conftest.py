@@ -8,8 +8,8 @@ from contextlib import ExitStack, contextmanager
 import pytest
 
 import honeypots
-import planes
 from conftest import skip
+from darkflow.lab import planes
 
 
 @contextmanager

@@ -8,7 +8,7 @@ import pytest
 
 from darkflow.commands.cut_reader import CutReader
 from darkflow.divert.dispatcher import Flow
-from planes import ACK, RST, SYN, Stand, flow_of, tcp_packet, turned, until
+from darkflow.lab.planes import ACK, RST, SYN, Stand, flow_of, tcp_packet, turned, until
 
 
 def test_each_cut_is_told(router: Stand, version: int) -> None:

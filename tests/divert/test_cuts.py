@@ -22,7 +22,7 @@ from darkflow.divert.cuts import (
 )
 from darkflow.divert.dispatcher import Flow
 from darkflow.divert.netlink import attribute, attributes
-from planes import (
+from darkflow.lab.planes import (
     ABSENT,
     ACK,
     FIN,

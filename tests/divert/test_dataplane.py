@@ -8,7 +8,7 @@ from contextlib import suppress
 
 import pytest
 
-from planes import (
+from darkflow.lab.planes import (
     ABSENT,
     ACK,
     HP0_MAC,

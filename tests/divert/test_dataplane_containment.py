@@ -9,7 +9,7 @@ from contextlib import suppress
 
 import pytest
 
-from planes import (
+from darkflow.lab.planes import (
     ABSENT,
     ACK,
     CLIENT,

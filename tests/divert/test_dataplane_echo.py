@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from planes import (
+from darkflow.lab.planes import (
     ACK,
     HP0_MAC,
     HP1_MAC,

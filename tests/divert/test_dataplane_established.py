@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from planes import (
+from darkflow.lab.planes import (
     ABSENT,
     ACK,
     NOBODY,

@@ -10,7 +10,7 @@ import pytest
 
 from darkflow.divert.dispatcher import Flow
 from darkflow.divert.replay import checksum
-from planes import (
+from darkflow.lab.planes import (
     ABSENT,
     ACK,
     LIVE,

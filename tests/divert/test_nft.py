@@ -17,7 +17,7 @@ from darkflow.divert import nft
 from darkflow.divert.dispatcher import Flow
 from darkflow.divert.nft import Nft
 from darkflow.divert.ruleset import COUNTERS
-from planes import ACK, HP1_MAC, SYN, Stand, flow_of, tcp_packet, turned, until
+from darkflow.lab.planes import ACK, HP1_MAC, SYN, Stand, flow_of, tcp_packet, turned, until
 
 LEFT_BEHIND = """
 import os, signal

@@ -8,7 +8,7 @@ from darkflow.commands.tap import Tap
 from darkflow.divert.dispatcher import Flow
 from darkflow.flow.batch import Frames
 from darkflow.honeypot.sessions import Session, Tracker
-from planes import HP1_MAC, Stand, flow_of, until
+from darkflow.lab.planes import HP1_MAC, Stand, flow_of, until
 
 IDLE_NS = 60_000_000_000
 

@@ -12,7 +12,14 @@ from pathlib import Path
 
 import pytest
 
-from darkflow.lab.namespaces import PREFIX, built, entered, existing, remove_leftovers
+from darkflow.lab.namespaces import (
+    PREFIX,
+    built,
+    entered,
+    existing,
+    remove_leftovers,
+    uninterrupted,
+)
 from darkflow.lab.topology import GATEWAY, INSIDE, OUTSIDE, PRINTER, internet
 
 pytestmark = pytest.mark.usefixtures("real_lab")
@@ -125,3 +132,18 @@ def _runs(stat: Path) -> bool:
         return stat.read_text().rpartition(")")[2].split()[0] != "Z"
     except (FileNotFoundError, ProcessLookupError):
         return False
+
+
+def test_what_may_not_be_interrupted_ends_first() -> None:
+    done: list[str] = []
+
+    def work() -> None:
+        with uninterrupted():
+            signal.raise_signal(signal.SIGINT)
+            done.append("all of it")
+
+    with pytest.raises(KeyboardInterrupt):
+        work()
+    assert done == ["all of it"]
+    with pytest.raises(KeyboardInterrupt):
+        signal.raise_signal(signal.SIGINT)

@@ -53,7 +53,7 @@ class Table:
     """Rows under a title. Numbers stand to the right; `codes`: columns of addresses and payloads.
 
     A text that is longer than LONGEST_TEXT, or `longest`, is cut. `nothing`: said if there are no
-    rows.
+    rows. `stacked`: a phone has the cells of a row one below the other.
     """
 
     title: str
@@ -63,6 +63,7 @@ class Table:
     codes: Sequence[int] = (0,)
     nothing: str = "None."
     longest: int = LONGEST_TEXT
+    stacked: bool = False
 
     @cached_property
     def numeric(self) -> list[bool]:

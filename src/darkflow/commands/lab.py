@@ -37,6 +37,10 @@ def lab_command(options: argparse.Namespace, analyze: Callable[[list[str]], int]
     try:
         if options.words and options.action not in ("shell", "attack"):
             raise ValueError(f"darkflow lab {options.action} takes no {options.words[0]!r}")
+        if options.action == "evaluate":
+            from darkflow.commands.evaluate import evaluate_command
+
+            return evaluate_command(options)
         if options.action == "capture":
             return _capture(options, _seconds(options), analyze)
         hold_s = _hold(options)
@@ -53,7 +57,7 @@ def lab_command(options: argparse.Namespace, analyze: Callable[[list[str]], int]
         complain(str(error))
         return EXIT_USAGE
     except KeyboardInterrupt:
-        gone = options.action in ("run", "up", "capture")
+        gone = options.action in ("run", "up", "evaluate", "capture")
         complain("interrupted; the lab is gone" if gone else "interrupted; the lab stays as it is")
         return INTERRUPTED
 

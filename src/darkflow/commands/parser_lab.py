@@ -18,13 +18,16 @@ A small internet of network namespaces with Darkflow answering in it. Nothing le
   up       build it and leave it running; down: take it away
   shell    a shell at a place of it: outside, router, inside, machine, honeypot
   attack   send one of the programs: curl, ssh, masscan, zmap, nmap, hping3, slow, all
+  evaluate rerun the experiments of the DarkFlow paper and write a page, theirs beside ours: about
+           five minutes
   capture  no honeypot: capture at its gateway for a while, and analyze the capture"""
 EXAMPLE = """\
 example:
   sudo darkflow lab up
   sudo darkflow lab attack masscan
   sudo darkflow lab shell outside -- curl http://203.0.113.200/
-  sudo darkflow lab down"""
+  sudo darkflow lab down
+  sudo darkflow lab evaluate -o evaluate.html"""
 
 
 def add_lab(commands: Commands, formatter: type[argparse.HelpFormatter]) -> None:
@@ -39,7 +42,8 @@ def add_lab(commands: Commands, formatter: type[argparse.HelpFormatter]) -> None
     )
     lab.add_argument(
         "action", nargs="?", default="run",
-        choices=("run", "up", "down", "shell", "attack", "capture"), help="see above",
+        choices=("run", "up", "down", "shell", "attack", "evaluate", "capture"),
+        help="see above",
     )  # fmt: skip
     lab.add_argument(
         "words", nargs="*", metavar="WHAT",
@@ -65,3 +69,16 @@ def add_lab(commands: Commands, formatter: type[argparse.HelpFormatter]) -> None
     lab.add_argument(
         "--recorded", metavar="FILE", help="run, capture: without root, analyze this capture"
     )
+    lab.add_argument(
+        "-o", "--output", metavar="FILE", default="evaluate.html",
+        help="evaluate: the page; numbers and figures go beside it (default: evaluate.html)",
+    )  # fmt: skip
+    lab.add_argument(
+        "--only", metavar="NAME", action="append",
+        help="evaluate: this part alone; may be given several times: network, forged, throughput,"
+        " cut, lists",
+    )  # fmt: skip
+    lab.add_argument(
+        "--quick", action="store_true",
+        help="evaluate: everything small, in half a minute, to see that it works",
+    )  # fmt: skip

@@ -13,7 +13,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -140,14 +140,19 @@ def start_inhabitants(
 
 
 def start_darkflow(
-    programs: Programs, names: Mapping[str, str], mode: str, hold_s: float, place: Place
+    programs: Programs,
+    names: Mapping[str, str],
+    mode: str,
+    hold_s: float,
+    place: Place,
+    more: Sequence[str] = (),
 ) -> Answering:
-    """Start `darkflow honeypot`; `wait` tells when it answers."""
+    """Start `darkflow honeypot`, with `more` options; `wait` tells when it answers."""
     namespace, interfaces = place_of(mode)
     argv = darkflow(
         "honeypot", *interfaces, "--networks", ",".join(WATCHED_NETWORKS), "-T", f"{hold_s:g}s",
         "--store", str(place.store.resolve()), "--events", str(place.events.resolve()),
-        "--control", str(place.control.resolve()), "--store-flush", "1s", "--no-view",
+        "--control", str(place.control.resolve()), "--store-flush", "1s", "--no-view", *more,
     )  # fmt: skip
     alone = ["unshare", "-m", "sh", "-c", _ALONE, "sh", *argv]
     program = programs.start("darkflow", names[namespace], alone, float("inf"))

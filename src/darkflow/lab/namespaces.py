@@ -17,6 +17,7 @@ import signal
 import socket
 import struct
 import tempfile
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -47,13 +48,34 @@ def built(topology: Topology) -> Iterator[dict[str, str]]:
     Needs root. Raises OSError with a sentence when the system refuses.
     """
     remove_leftovers()
-    owner = f"{PREFIX}-{os.getpid()}.{start_time(os.getpid())}-{next(_run_number)}"
+    owner = owned()
     names = {role: f"{owner}-{role}" for role in topology.namespaces}
     try:
         _build_or_say_why(topology, names)
         yield names
     finally:
         _remove(list(names.values()))
+
+
+def owned() -> str:
+    """What the names of one more network of this process begin with."""
+    return f"{PREFIX}-{os.getpid()}.{start_time(os.getpid())}-{next(_run_number)}"
+
+
+@contextlib.contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Ctrl-C waits until this is over: a program that was just started would be lost sight of."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    came: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, _: came.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+        if came:
+            signal.raise_signal(signal.SIGINT)
 
 
 @contextlib.contextmanager

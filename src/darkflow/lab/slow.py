@@ -1,10 +1,11 @@
 """A host that takes its time: it answers each SYN, but only when some seconds have passed.
 
-    python -m darkflow.lab.slow INTERFACE SECONDS ADDRESS...
+    python -m darkflow.lab.slow INTERFACE SECONDS ADDRESS... [--mute]
 
 A program of our own, as not every kernel can hold packets back (tc netem). It plays its addresses
 on a packet socket; the interface's own kernel does not know them. After its SYN+ACK it does what a
-real host does: it resets a client that acknowledges something else than its own sequence number.
+real host does: it resets a client that acknowledges something else than its own sequence number;
+a mute one says nothing more.
 """
 
 from __future__ import annotations
@@ -92,8 +93,9 @@ def back(segment: Segment, flags: int, seq: int, ack: int) -> Segment:
 class SlowHost:
     """Segments and time in, segments out; no socket, no clock."""
 
-    def __init__(self, addresses: Sequence[bytes], delay_s: float) -> None:
+    def __init__(self, addresses: Sequence[bytes], delay_s: float, mute: bool = False) -> None:
         self._addresses = frozenset(addresses)
+        self._mute = mute
         self._delay_s = delay_s
         self._due: deque[tuple[float, Segment]] = deque()
         self._known: OrderedDict[tuple[bytes, int, bytes, int], int] = OrderedDict()
@@ -109,7 +111,7 @@ class SlowHost:
                 if len(self._known) > MOST_FLOWS:
                     self._known.popitem(last=False)
             return None
-        if self._known.get(segment.flow) and segment.ack != ISN + 1:
+        if self._known.get(segment.flow) and segment.ack != ISN + 1 and not self._mute:
             return back(segment, RST, segment.ack, 0)
         return None
 
@@ -134,8 +136,8 @@ def packed(address: str) -> bytes:
 
 def main(argv: Sequence[str]) -> None:
     """Play it until somebody ends us."""
-    interface, seconds, *addresses = argv
-    host = SlowHost([packed(address) for address in addresses], float(seconds))
+    interface, seconds, *addresses = [word for word in argv if word != "--mute"]
+    host = SlowHost([packed(one) for one in addresses], float(seconds), "--mute" in argv)
     with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(_ETH_P_ALL)) as sock:
         sock.bind((interface, 0))
         sys.stderr.write("listening\n")

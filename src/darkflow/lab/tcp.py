@@ -1,7 +1,9 @@
 """A TCP connection that carries as much as it can, as two programs.
 
-tcp.py sink PORT                                     prints Mbit/s of each connection at its end
-tcp.py source ADDRESS PORT TARGET PORT SECONDS       from this address and port
+    python -m darkflow.lab.tcp sink PORT
+    python -m darkflow.lab.tcp source ADDRESS PORT TARGET PORT SECONDS
+
+The sink prints of each connection, at its end: Mbit/s, bytes, seconds of CPU time.
 """
 
 from __future__ import annotations
@@ -13,10 +15,15 @@ import time
 PIECE = bytes(1 << 18)
 
 
+def _say(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
 def sink(port: int) -> None:
     """Take one connection after the other."""
     listener = socket.create_server(("::", port), family=socket.AF_INET6, dualstack_ipv6=True)
-    print("ready", flush=True)
+    _say("ready")
     buffer = bytearray(1 << 18)
     while True:
         sock, _ = listener.accept()
@@ -26,7 +33,7 @@ def sink(port: int) -> None:
             while count := sock.recv_into(buffer):
                 total += count
             mbit_s = total * 8e-6 / (time.perf_counter() - began_s)
-            print(mbit_s, total, time.process_time() - busy_s, flush=True)
+            _say(f"{mbit_s} {total} {time.process_time() - busy_s}")
 
 
 def source(ends: list[str], seconds: float) -> None:
@@ -42,7 +49,7 @@ def source(ends: list[str], seconds: float) -> None:
         sock.shutdown(socket.SHUT_WR)
         # The other end closes when it has everything.
         sock.recv(1)
-        print(time.process_time() - busy_s, flush=True)
+        _say(f"{time.process_time() - busy_s}")
 
 
 if __name__ == "__main__":

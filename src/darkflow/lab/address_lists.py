@@ -1,7 +1,10 @@
 """Detectors that work from a list of unused addresses, beside the flow table, on the same packets.
 
-address_lists.py cost MODE PREFIX SYNS   time and memory of one of MODES over a watched space: JSON
-address_lists.py wake DAYS               what each calls dark while hosts sleep and wake up: JSON
+    python -m darkflow.lab.address_lists cost MODE PREFIX SYNS
+    python -m darkflow.lab.address_lists wake DAYS
+
+Prints JSON: time and memory of one of MODES over a watched space; or what each detector calls dark
+while hosts sleep and wake up.
 
 The lists are plain, but no worse than they need be: NumPy does what a compiled program would, and
 they are given destinations as numbers, while the flow table starts from frames.
@@ -347,6 +350,6 @@ def wake(days: int) -> dict[str, dict[str, int]]:
 
 if __name__ == "__main__":
     if sys.argv[1] == "cost":
-        print(json.dumps(cost(sys.argv[2], sys.argv[3], int(sys.argv[4]))))
+        sys.stdout.write(f"{json.dumps(cost(sys.argv[2], sys.argv[3], int(sys.argv[4])))}\n")
     else:
-        print(json.dumps(wake(int(sys.argv[2]))))
+        sys.stdout.write(f"{json.dumps(wake(int(sys.argv[2])))}\n")

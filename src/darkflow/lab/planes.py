@@ -10,7 +10,6 @@ directions, to `mirror` of a machine `df`, whose own way out (`up`) leads back t
 
 from __future__ import annotations
 
-import itertools
 import os
 import socket
 import struct
@@ -27,7 +26,14 @@ from darkflow.divert.dispatcher import Flow
 from darkflow.divert.nft import Nft
 from darkflow.divert.plan import Plan
 from darkflow.divert.replay import checksum
-from darkflow.lab.namespaces import _without_offload, entered
+from darkflow.lab.namespaces import (
+    NAMESPACES,
+    _without_offload,
+    entered,
+    owned,
+    remove_leftovers,
+    uninterrupted,
+)
 
 FIN, SYN, RST, PSH, ACK = 0x01, 0x02, 0x04, 0x08, 0x10
 ROUTER, BRIDGE, MIRROR = "router", "bridge", "mirror"
@@ -75,7 +81,6 @@ MIRRORED = {
     "df": ["addr add 192.0.2.2/30 dev up0", "addr add 2001:db8:c::2/64 dev up0",
            "route add default via 192.0.2.1", "-6 route add default via 2001:db8:c::1"],
 }  # fmt: skip
-_numbers = itertools.count()
 
 
 def cannot() -> str | None:
@@ -134,7 +139,7 @@ class Stand:
         self.where = "df" if kind == MIRROR else "gw"
         self.outside = "mirror" if kind == MIRROR else "outside"
         self.roles = ["out", "gw", "in", "hp"] + ["df"] * (kind == MIRROR)
-        self._name = f"darkflow-test-{os.getpid()}-{next(_numbers)}-plane"
+        self._name = owned()
         self._endings: list[Callable[[], object]] = []
 
     def name(self, role: str) -> str:
@@ -149,7 +154,8 @@ class Stand:
         """Run a program inside to its end; it must succeed."""
         argv = ("ip", "netns", "exec", self.name(role), *argv)
         done = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False)
-        assert done.returncode == 0, f"{argv}: {done.stdout}{done.stderr}"
+        if done.returncode != 0:
+            raise RuntimeError(f"{argv}: {done.stdout}{done.stderr}")
         return done.stdout
 
     def ip(self, role: str, lines: list[str]) -> None:
@@ -159,6 +165,7 @@ class Stand:
 
     def build(self) -> None:
         """Make it all."""
+        remove_leftovers()
         for role in self.roles:
             subprocess.run(["ip", "netns", "add", self.name(role)], check=True, timeout=60)
             self.ip(role, ["link set lo up"])
@@ -293,7 +300,8 @@ class Stand:
         """Take it all down."""
         self._end()
         for role in self.roles:
-            subprocess.run(["ip", "netns", "del", self.name(role)], check=False, timeout=60)
+            if (NAMESPACES / self.name(role)).exists():
+                subprocess.run(["ip", "netns", "del", self.name(role)], check=False, timeout=60)
 
 
 @contextmanager
@@ -301,10 +309,12 @@ def stand(kind: str) -> Iterator[Stand]:
     """A network that is gone afterwards, whatever happens."""
     made = Stand(kind)
     try:
-        made.build()
+        with uninterrupted():
+            made.build()
         yield made
     finally:
-        made.remove()
+        with uninterrupted():
+            made.remove()
 
 
 class Server:
