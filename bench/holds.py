@@ -14,7 +14,7 @@ import struct
 import sys
 from pathlib import Path
 
-from address_lists import DROWSY_S, HOLD_NS, RAW, SECOND_NS, Seen, attempts, packet
+from darkflow.lab.address_lists import DROWSY_S, HOLD_NS, RAW, SECOND_NS, Seen, attempts, packet
 
 DAYS, SCANNED_S = 14, 600.0
 BEGIN_S = 1_700_000_000
