@@ -115,3 +115,32 @@ def test_alerts_that_cannot_be_delivered_are_said() -> None:
     assert f"alerts to http://127.0.0.1:{port}: " in done.stderr
     assert "could not be written: Connection refused" in done.stderr
     assert "secret" not in done.stderr
+
+
+# Source: tool, ports, dark targets. Each scanner's run is one scan; the last is a worm's.
+RUNS = {
+    "198.51.100.20": ("nmap", 4, 92), "198.51.100.30": ("masscan", 2, 251),
+    "198.51.100.40": ("zmap", 1, 251), "198.51.100.50": ("hping3", 1, 91),
+    "2001:db8:a::20": ("nmap", 2, 68), "2001:db8:a::30": ("masscan", 2, 60),
+    "203.0.113.66": (None, 1, 30),
+}  # fmt: skip
+
+
+def test_each_run_of_the_lab_is_one_scan(tmp_path: Path) -> None:
+    events = tmp_path / "events.jsonl"
+    assert darkflow("analyze", "--events", str(events), str(EXAMPLE)).returncode == 0
+    told = [json.loads(line) for line in events.read_text().splitlines()]
+    scans = [one for one in told if one["event_type"] == "scan"]
+    for state in ("begin", "end"):
+        sources = [one["src_ip"] for one in scans if one["scan"]["state"] == state]
+        assert sorted(sources) == sorted(RUNS)
+    for one in scans:
+        source, scan = one["src_ip"], one["scan"]
+        assert (scan["kind"], scan["tool"]) == ("address_scan", RUNS[source][0])
+        if scan["state"] == "end":
+            # Counted anew from the dark flows themselves.
+            mine = [d for d in told if d["event_type"] == "darkflow" and d["src_ip"] == source]
+            dark = {d["dest_ip"] for d in mine}
+            assert (scan["ports"], scan["dark_targets"]) == RUNS[source][1:]
+            assert len(mine) <= scan["flows"]
+            assert scan["dark_targets"] == len(dark)
