@@ -5,6 +5,7 @@ It needs nothing but Python, so that it starts quickly. Each line on stdout is o
 
 from __future__ import annotations
 
+import errno
 import json
 import resource
 import select
@@ -255,6 +256,19 @@ def summed(data: bytes) -> bytes:
     return struct.pack("!H", ~((total & 0xFFFF) + (total >> 16)) & 0xFFFF)
 
 
+def send(out: socket.socket, frame: bytes) -> None:
+    """What finds the wire's queue full was not sent: it is sent when there is room."""
+    while True:
+        try:
+            out.send(frame)
+        except OSError as error:
+            if error.errno != errno.ENOBUFS:
+                raise
+            time.sleep(0.0002)
+        else:
+            return
+
+
 def syns(version: str, first: str, total: str, rate: str, where: str = "silent") -> None:
     """SYNs of distinct flows: `rate` a second, 0: as fast as it goes."""
     address = silent if where == "silent" else absent
@@ -271,7 +285,7 @@ def syns(version: str, first: str, total: str, rate: str, where: str = "silent")
             break
         while pace and (time.monotonic() - began) * pace < number:
             time.sleep(0.001)
-        out.send(frames[number])
+        send(out, frames[number])
     took_s = time.monotonic() - began
     tell(sent=len(frames), took_s=took_s)
 
