@@ -79,6 +79,24 @@ def test_time_does_not_pass_what_still_waits_in_a_ring(pair: tuple[str, str]) ->
     assert late == 0
 
 
+def test_it_says_until_when_packets_were_missed(pair: tuple[str, str]) -> None:
+    near, far = pair
+    begun_ns = time.time_ns()
+    source = Live(["lo", far], lambda _: None, Watch(RingSize(1 << 16, 2, 20), whole=1500))
+    try:
+        open_ns = source.missed_ns(2)
+        assert begun_ns < open_ns <= time.time_ns()
+        send(near, 5)
+        assert source.missed_ns(2) - open_ns < 1_000_000  # the same, but for how clocks drift
+        send(near, 500, 1000)  # four times what the ring can hold
+        assert sum(source.dropped_ring.values()) == 0, "nobody has asked the kernel yet"
+        assert open_ns + 1_000_000 < source.missed_ns(2) <= time.time_ns()
+        assert source.dropped_ring[far] > 100
+        assert source.missed_ns(1) - open_ns < 1_000_000
+    finally:
+        source.close()
+
+
 def test_what_an_interface_caught_last_is_not_lost(pair: tuple[str, str]) -> None:
     near, far = pair
     said: list[str] = []

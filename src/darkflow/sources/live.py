@@ -78,7 +78,8 @@ class Live:
         self._called: dict[int, str] = dict(enumerate(names))
         self._dropped: dict[int, int] = dict.fromkeys(range(len(names)), 0)
         self._seen: dict[int, int] = dict.fromkeys(range(len(names)), 0)
-        # When packets were last missed, at the latest, by the clock that nobody sets.
+        # When packets were last missed, at the latest, by the clock that nobody sets; at the
+        # beginning, until all were open.
         self._missed_ns: dict[int, int] = {}
         self._check_at_ns = 0
         self._ahead_ns = clock_ahead_ns()
@@ -90,6 +91,7 @@ class Live:
         except BaseException:
             self.close()
             raise
+        self._missed_ns = dict.fromkeys(range(len(names)), time.monotonic_ns())
         self._poll = self._polled()
 
     def _interface(self, source: int) -> Interface:
@@ -212,6 +214,7 @@ class Live:
                 continue
             with self._counting:
                 self._open[source] = opened
+                self._missed_ns[source] = time.monotonic_ns()
             self._lost.discard(source)
             self._report(f"interface {self.names[source]} is back")
         self._poll = self._polled()
@@ -224,13 +227,13 @@ class Live:
                     self._missed_ns[source] = time.monotonic_ns()
 
     def missed_ns(self, sources: int) -> int:
-        """Until when packets found no room in one of the first `sources` interfaces' rings.
+        """Until when, at the latest, packets of the first `sources` interfaces were missed.
 
-        In ns since 1970, at the latest; 0: none did. It asks the kernel. From any thread.
+        In ns since 1970: they found no room in a ring, or it was not open yet. From any thread.
         """
         self._take_drops()
-        missed_ns = [at for source, at in self._missed_ns.items() if source < sources]
-        return max(missed_ns) + clock_ahead_ns() if missed_ns else 0
+        missed_ns = max(at for source, at in self._missed_ns.items() if source < sources)
+        return missed_ns + clock_ahead_ns()
 
     @property
     def dropped_ring(self) -> dict[str, int]:
