@@ -44,7 +44,7 @@ COMPUTES = tuple(str(TESTS / name) for name in (
 ))  # fmt: skip
 HONEYPOT = tuple(str(TESTS / name) for name in (
     "bench/test_dataplane.py", "commands/test_honeypot", "commands/test_lab", "divert/",
-    "honeypot/", "lab/",
+    "honeypot/", "lab/", "test_real_tools.py",
 ))  # fmt: skip
 # Live tests that need the machine for themselves: high rates, or answers within milliseconds.
 QUIET = tuple(str(TESTS / name) for name in (

@@ -75,7 +75,7 @@ def test_an_interrupted_start_leaves_nothing(real_lab: None, tmp_path: Path) -> 
     argv = [str(DARKFLOW), "lab", "up", "--folder", str(tmp_path / "lab")]
     with subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as run:
         until_s = time.monotonic() + 30
-        while set(existing()) == before:
+        while not set(existing()) - before:
             assert time.monotonic() < until_s
             time.sleep(0.02)
         run.send_signal(signal.SIGINT)
