@@ -36,8 +36,9 @@ GC_NS = 10 * SECOND_NS
 CUT_NS, MOST_CUT = SECOND_NS, 1 << 18
 # What follows a late SYN+ACK is of interest for so long: the paper's Table 1.
 TRACE_NS = 60 * SECOND_NS
-# The mirror shows the honeypot's answer again within this time.
-ECHO_NS, MOST_ECHOES = SECOND_NS, 1 << 18
+# The mirror shows the honeypot's answer again within this time. A walk for what has expired ends
+# without success when flows are put into the table meanwhile: so there are many short ones.
+ECHO_NS, ECHO_GC_NS, MOST_ECHOES = SECOND_NS, SECOND_NS // 10, 1 << 20
 # Beyond T a held SYN is shielded until its flow is diverted or is not.
 SHIELD_MORE_NS = SECOND_NS
 # Of a cut's packet NFLOG carries the headers.
@@ -160,7 +161,8 @@ def _sets(plan: Plan) -> list[str]:
         if plan.established_wins:
             parts.append(_set(f"{SERVED}{digit}", flow, idle_ns, plan.flows, GC_NS))
         if plan.mode == "mirror":
-            parts.append(_set(f"echo{digit}", f"typeof {family.answer}", ECHO_NS, MOST_ECHOES))
+            answer = f"typeof {family.answer}"
+            parts.append(_set(f"echo{digit}", answer, ECHO_NS, MOST_ECHOES, ECHO_GC_NS))
         if plan.shielded:
             held_ns = plan.hold_ns + SHIELD_MORE_NS
             size = plan.held + plan.flows
