@@ -20,6 +20,7 @@ from darkflow.lab.namespaces import (
     remove_leftovers,
     uninterrupted,
 )
+from darkflow.lab.run import terminated_like_interrupted
 from darkflow.lab.topology import GATEWAY, INSIDE, OUTSIDE, PRINTER, internet
 
 pytestmark = pytest.mark.usefixtures("real_lab")
@@ -134,16 +135,39 @@ def _runs(stat: Path) -> bool:
         return False
 
 
-def test_what_may_not_be_interrupted_ends_first() -> None:
+@pytest.mark.parametrize(
+    ("number", "raised"), [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, SystemExit)]
+)
+def test_what_may_not_be_interrupted_ends_first(
+    number: signal.Signals, raised: type[BaseException]
+) -> None:
     done: list[str] = []
 
     def work() -> None:
-        with uninterrupted():
-            signal.raise_signal(signal.SIGINT)
+        with uninterrupted(), uninterrupted():
+            signal.raise_signal(number)
             done.append("all of it")
 
-    with pytest.raises(KeyboardInterrupt):
-        work()
-    assert done == ["all of it"]
-    with pytest.raises(KeyboardInterrupt):
-        signal.raise_signal(signal.SIGINT)
+    with terminated_like_interrupted():
+        with pytest.raises(raised):
+            work()
+        assert done == ["all of it"]
+        with pytest.raises(raised):
+            signal.raise_signal(number)
+
+
+def test_no_fork_swallows_an_interrupt() -> None:
+    """Python ignores what is raised in the callbacks of a fork, and so would the one that forks."""
+    calls = 0
+
+    def interrupt_once() -> None:
+        nonlocal calls
+        calls += 1
+        if calls == 1:
+            signal.raise_signal(signal.SIGINT)
+
+    os.register_at_fork(after_in_parent=interrupt_once)
+    with pytest.raises(KeyboardInterrupt), built(internet()):
+        pass
+    assert calls >= 2
+    assert not mine()

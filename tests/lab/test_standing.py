@@ -69,18 +69,38 @@ def test_of_two_that_come_at_once_one_is_up(real_lab: None, tmp_path: Path) -> N
         assert "The lab is gone" in darkflow("lab", "down").stdout
 
 
-def test_an_interrupted_start_leaves_nothing(real_lab: None, tmp_path: Path) -> None:
+def _made_by(name: str) -> int:
+    """The process that a namespace of a lab is named after."""
+    return int(name.split("-")[2].split(".")[0])
+
+
+def _parent(pid: int) -> int:
+    try:
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    except OSError:
+        return 0
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize("moment", ["its check", "its keeper"])
+def test_an_interrupted_start_leaves_nothing(
+    real_lab: None, tmp_path: Path, moment: str, number: signal.Signals, status: int
+) -> None:
     del real_lab
-    before = set(existing())
     argv = [str(DARKFLOW), "lab", "up", "--folder", str(tmp_path / "lab")]
     with subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as run:
+
+        def builders() -> set[int]:
+            pids = {_made_by(name) for name in existing()}
+            by_check = moment == "its check"
+            return {p for p in pids if (p if by_check else _parent(p)) == run.pid}
+
         until_s = time.monotonic() + 30
-        while not set(existing()) - before:
+        while not (mine := builders()):
             assert time.monotonic() < until_s
-            time.sleep(0.02)
-        run.send_signal(signal.SIGINT)
-        assert run.wait(60) == 130
-    assert set(existing()) == before
+        run.send_signal(number)
+        assert run.wait(60) == status
+    assert not [name for name in existing() if _made_by(name) in {run.pid, *mine}]
     assert read_state() is None
     assert not [pid for pid in Path("/proc").glob("[0-9]*") if _is_of(pid, tmp_path)]
 

@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 
 from darkflow.commands.analyze import EXIT_USAGE, complain
-from darkflow.lab.run import MIN_SECONDS, LabResult, can_run, run_lab
+from darkflow.lab.run import MIN_SECONDS, LabResult, can_run, run_lab, terminated_like_interrupted
 from darkflow.lab.topology import WATCHED_NETWORKS
 from darkflow.units import parse_time
 
@@ -35,24 +35,8 @@ def lab_command(options: argparse.Namespace, analyze: Callable[[list[str]], int]
     `analyze` runs `darkflow analyze` with these arguments.
     """
     try:
-        if options.words and options.action not in ("shell", "attack"):
-            raise ValueError(f"darkflow lab {options.action} takes no {options.words[0]!r}")
-        if options.action == "evaluate":
-            from darkflow.commands.evaluate import evaluate_command
-
-            return evaluate_command(options)
-        if options.action == "capture":
-            return _capture(options, _seconds(options), analyze)
-        hold_s = _hold(options)
-        if options.action in ("run", "up"):
-            reason = can_run()
-            if reason is not None:
-                return _recorded(options.recorded, reason, analyze)
-        elif os.geteuid() != 0:
-            raise ValueError(f"darkflow lab {options.action} needs root")
-        return {"run": _run, "up": _up, "down": _down, "shell": _shell, "attack": _attack}[
-            options.action
-        ](options, hold_s)
+        with terminated_like_interrupted():
+            return _do(options, analyze)
     except (OSError, RuntimeError, ValueError) as error:
         complain(str(error))
         return EXIT_USAGE
@@ -60,6 +44,27 @@ def lab_command(options: argparse.Namespace, analyze: Callable[[list[str]], int]
         gone = options.action in ("run", "up", "evaluate", "capture")
         complain("interrupted; the lab is gone" if gone else "interrupted; the lab stays as it is")
         return INTERRUPTED
+
+
+def _do(options: argparse.Namespace, analyze: Callable[[list[str]], int]) -> int:
+    if options.words and options.action not in ("shell", "attack"):
+        raise ValueError(f"darkflow lab {options.action} takes no {options.words[0]!r}")
+    if options.action == "evaluate":
+        from darkflow.commands.evaluate import evaluate_command
+
+        return evaluate_command(options)
+    if options.action == "capture":
+        return _capture(options, _seconds(options), analyze)
+    hold_s = _hold(options)
+    if options.action in ("run", "up"):
+        reason = can_run()
+        if reason is not None:
+            return _recorded(options.recorded, reason, analyze)
+    elif os.geteuid() != 0:
+        raise ValueError(f"darkflow lab {options.action} needs root")
+    return {"run": _run, "up": _up, "down": _down, "shell": _shell, "attack": _attack}[
+        options.action
+    ](options, hold_s)
 
 
 def _seconds(options: argparse.Namespace) -> float:

@@ -51,7 +51,8 @@ def built(topology: Topology) -> Iterator[dict[str, str]]:
     owner = owned()
     names = {role: f"{owner}-{role}" for role in topology.namespaces}
     try:
-        _build_or_say_why(topology, names)
+        with uninterrupted():
+            _build_or_say_why(topology, names)
         yield names
     finally:
         _remove(list(names.values()))
@@ -64,18 +65,26 @@ def owned() -> str:
 
 @contextlib.contextmanager
 def uninterrupted() -> Iterator[None]:
-    """Ctrl-C waits until this is over: a program that was just started would be lost sight of."""
+    """SIGINT and SIGTERM wait until this is over: what is half done would be lost sight of.
+
+    What they raise would also be swallowed where Python calls back (os.register_at_fork), and a
+    child that was just forked would go on alone.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
     came: list[int] = []
-    before = signal.signal(signal.SIGINT, lambda number, _: came.append(number))
+    before = {
+        number: signal.signal(number, lambda number, _: came.append(number))
+        for number in (signal.SIGINT, signal.SIGTERM)
+    }
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
-        if came:
-            signal.raise_signal(signal.SIGINT)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        for which in came[:1]:
+            signal.raise_signal(which)
 
 
 @contextlib.contextmanager
@@ -256,10 +265,11 @@ def _without_offload(interface: str) -> None:
 def _remove(names: list[str]) -> None:
     from pyroute2 import netns
 
-    _kill_inhabitants(names)
-    for name in names:
-        with contextlib.suppress(FileNotFoundError):
-            netns.remove(name)
+    with uninterrupted():
+        _kill_inhabitants(names)
+        for name in names:
+            with contextlib.suppress(FileNotFoundError):
+                netns.remove(name)
 
 
 def _is_owned(name: str) -> bool:

@@ -28,7 +28,7 @@ from darkflow.lab.answering import (
     start_darkflow,
     start_inhabitants,
 )
-from darkflow.lab.namespaces import built, remove_leftovers, start_time, workspace
+from darkflow.lab.namespaces import built, remove_leftovers, start_time, uninterrupted, workspace
 from darkflow.lab.programs import Programs
 from darkflow.lab.run import terminated_like_interrupted
 from darkflow.lab.topology import GATEWAY, INSIDE, MACHINE, OUTSIDE, honeypot_internet
@@ -98,13 +98,16 @@ def up(mode: str, hold_s: float, folder: Path) -> State:
     RUN.mkdir(mode=0o755, exist_ok=True)
     argv = [sys.executable, "-m", "darkflow.lab.standing", mode, f"{hold_s:g}", str(folder)]
     with tempfile.TemporaryFile("w+") as log:
-        keeper = subprocess.Popen(
-            argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
-        )
+        keeper = None
         try:
+            with uninterrupted():
+                keeper = subprocess.Popen(
+                    argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+                )
             return _appeared(keeper, log)
         except BaseException:
-            _end(keeper)
+            if keeper is not None:
+                _end(keeper)
             raise
 
 
