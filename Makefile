@@ -18,7 +18,7 @@ run: .venv/ready-run
 	@darkflow lab --recorded examples/lab.pcap
 
 test: .venv/ready-test
-	@python -m pytest -n 3
+	@python -m pytest -n 5
 
 lint: .venv/ready-test
 	ruff check .

@@ -26,7 +26,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 
 # What only computes; everything else listens on real interfaces or watches the clock. With several
-# workers (`make test`) live tests have two lanes, the honeypot's and the sensor's, and these run
+# workers (`make test`) live tests have lanes, each of which is one after the other, and these run
 # beside them, out of the way.
 TESTS = Path(__file__).resolve().parent
 COMPUTES = tuple(str(TESTS / name) for name in (
@@ -42,10 +42,13 @@ COMPUTES = tuple(str(TESTS / name) for name in (
     "sources/test_compressed.py", "sources/test_kernel_filter.py", "sources/test_records.py",
     "test_cli.py", "test_docs.py", "test_sanitize.py", "test_style.py", "test_truth.py",
 ))  # fmt: skip
-HONEYPOT = tuple(str(TESTS / name) for name in (
-    "bench/test_dataplane.py", "commands/test_honeypot", "commands/test_lab", "divert/",
-    "honeypot/", "lab/", "test_real_tools.py",
-))  # fmt: skip
+LANES = {
+    "live: honeypot": ("commands/test_honeypot", "divert/"),
+    "live: lab": (
+        "bench/test_dataplane.py", "commands/test_lab", "honeypot/", "lab/", "test_real_tools.py",
+    ),
+    "live: sinks": ("sinks/",),
+}  # fmt: skip
 # Live tests that need the machine for themselves: high rates, or answers within milliseconds.
 QUIET = tuple(str(TESTS / name) for name in (
     "bench/test_dataplane.py", "bench/test_live.py", "commands/test_honeypot_promises.py",
@@ -60,7 +63,9 @@ def lane_of(path: str) -> str:
     """Which live tests run one after the other; "" for those that only compute."""
     if path.startswith(COMPUTES):
         return ""
-    return "live: honeypot" if path.startswith(HONEYPOT) else "live: sensor"
+    inside = path.removeprefix(f"{TESTS}/")
+    found = (lane for lane, begins in LANES.items() if inside.startswith(begins))
+    return next(found, "live: sensor")
 
 
 class LiveInLanes(LoadScopeScheduling):  # type: ignore[misc]  # it has no types
@@ -73,6 +78,11 @@ class LiveInLanes(LoadScopeScheduling):  # type: ignore[misc]  # it has no types
         return lane_of(str(TESTS.parent / nodeid.partition("::")[0])) or nodeid
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What takes longest begins first: nothing else is left to do while it ends."""
+    items.sort(key=lambda item: "test_sanitize.py" not in item.nodeid)
+
+
 @pytest.hookimpl(optionalhook=True)  # the sanitizer's run does without xdist
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LiveInLanes:
     """What deals tests out to workers."""
@@ -81,7 +91,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LiveInLanes:
 
 @contextmanager
 def beside(alone: bool) -> Iterator[None]:
-    """Live tests of both lanes beside each other, but one that is to be alone without the other.
+    """Live tests of all lanes beside each other, but one that is to be alone without the others.
 
     Who waits to be alone holds the gate, so that he is the next.
     """

@@ -165,3 +165,17 @@ def dark_flows(lines: Iterable[str]) -> dict[tuple[Any, ...], dict[str, Any]]:
             key = tuple(event[name] for name in ("src_ip", "src_port", "dest_ip", "dest_port"))
             found[(*key, event["darkflow"]["t0_ns"])] = event["darkflow"]
     return found
+
+
+def assert_same(
+    live: dict[tuple[Any, ...], dict[str, Any]],
+    file: dict[tuple[Any, ...], dict[str, Any]],
+    what: str = "",
+) -> None:
+    """The same dark flows, in every field; where not, how many differ, and the first of them.
+
+    pytest compares what differs letter by letter: minutes, with thousands of flows.
+    """
+    differ = sorted(key for key in live.keys() | file.keys() if live.get(key) != file.get(key))
+    first = [(key, live.get(key), file.get(key)) for key in differ[:3]]
+    assert not differ, f"{what}: {len(differ)} of {len(live)} and {len(file)} differ: {first}"

@@ -15,7 +15,7 @@ import pytest
 
 from conftest import skip
 from running import darkflow
-from wires import Recording, SensorProcess, Wire, cannot, dark_flows, wire
+from wires import Recording, SensorProcess, Wire, assert_same, cannot, dark_flows, wire
 from writers import LINUX_OPTIONS, Flow, Pcap, ethernet, icmp_error, ip
 
 MS = 1_000_000
@@ -68,8 +68,7 @@ def test_live_is_what_the_file_says(link: Wire, tmp_path: Path) -> None:
     done = darkflow("analyze", str(beside.path), "--json", "--events", str(lines))
     live, file = dark_flows(sensor.lines), dark_flows(lines.read_text().splitlines())
     assert len(file) > 1800
-    assert live.keys() == file.keys()
-    assert live == file
+    assert_same(live, file)
     document = json.loads(done.stdout)
     assert f"dark={document['dark']} " in sensor.log
     assert f"answered={document['answered']} refused={document['refused']} " in sensor.log

@@ -10,6 +10,7 @@ import os
 import shutil
 import subprocess
 import tempfile
+import time
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -126,6 +127,13 @@ def ssh_logs_in(place: World, folder: Path, address: str, client: str) -> None:
     assert f"{address}:2222)" in log
 
 
+def noted_of(folder: Path, address: str) -> list[dict[str, Any]]:
+    """Whole lines of OpenCanary's log about this address; it writes them when it gets to it."""
+    text = (folder / "opencanary.log").read_text().rpartition("\n")[0]
+    noted = [json.loads(line) for line in text.splitlines() if line.startswith("{")]
+    return [one for one in noted if str(one.get("dst_host")).removeprefix("::ffff:") == address]
+
+
 def canary_hears(place: World, folder: Path, address: str, client: str) -> None:
     """OpenCanary's page, its FTP server and what it notes of whom."""
     host = f"[{address}]" if ":" in address else address
@@ -137,13 +145,12 @@ def canary_hears(place: World, folder: Path, address: str, client: str) -> None:
     with place.connect(address, 6379) as sock:
         sock.sendall(b"*1\r\n$4\r\nPING\r\n")
         assert sock.recv(100)
-    noted = [
-        json.loads(line)
-        for line in (folder / "opencanary.log").read_text().splitlines()
-        if line.startswith("{")
-    ]
-    mine = [one for one in noted if str(one.get("dst_host")).removeprefix("::ffff:") == address]
-    assert {21, 80} <= {one["dst_port"] for one in mine}
+    until_s = time.monotonic() + 20
+    mine = noted_of(folder, address)
+    while not {21, 80} <= {one["dst_port"] for one in mine}:
+        assert time.monotonic() < until_s, mine
+        time.sleep(0.05)
+        mine = noted_of(folder, address)
     assert {str(one["src_host"]).removeprefix("::ffff:") for one in mine} == {client}
     login = next(one for one in mine if one["dst_port"] == 21)
     assert login["logdata"] == {"USERNAME": "eve", "PASSWORD": "hunter2"}
