@@ -22,17 +22,20 @@ _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks
 
 
 def parse_moment(text: str, now: datetime) -> datetime:
-    """A time from RFC 3339 (without a zone: UTC), a date, or an age as 90s, 30m, 2h, 7d, 1w."""
+    """A time from RFC 3339 (without a zone: UTC), a date, or an age as 90s, 30m, 2h, 7d, 1w.
+
+    What comes back is in UTC, as the days are into which a store is divided.
+    """
     number, unit = text[:-1], text[-1:]
     try:
         if unit in _UNITS and number.isascii() and number.isdigit():
             return now - timedelta(**{_UNITS[unit]: int(number)})
         moment = datetime.fromisoformat(text)
+        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
     except (ValueError, OverflowError):
         raise ValueError(
             f"{text!r} is not understood: write for example 2h, 7d or 2026-03-01T10:00:00Z"
         ) from None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def export_command(options: argparse.Namespace) -> int:
