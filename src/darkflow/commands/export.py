@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from typing import BinaryIO
 
 STDOUT = "-"
+POLARS = (pl.exceptions.PolarsError, pl.exceptions.PanicException)
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
@@ -42,12 +43,12 @@ def export_command(options: argparse.Namespace) -> int:
     """Write the rows; the exit status."""
     try:
         pieces = _rows(options, datetime.now(UTC))
-    except (ValueError, OSError, pl.exceptions.PolarsError) as error:
+    except (ValueError, OSError, *POLARS) as error:
         return _fail(str(error), EXIT_USAGE)
     if options.output == STDOUT:
         try:
             _write(pieces, options.format, sys.stdout.buffer)
-        except (OSError, pl.exceptions.PolarsError) as error:
+        except (OSError, *POLARS) as error:
             if "Broken pipe" in str(error):
                 raise BrokenPipeError from error
             return _fail(f"cannot write standard output: {error}", EXIT_INCOMPLETE)
@@ -57,7 +58,7 @@ def export_command(options: argparse.Namespace) -> int:
             try:
                 _write(pieces, options.format, file)
                 file.flush()
-            except (OSError, pl.exceptions.PolarsError) as error:
+            except (OSError, *POLARS) as error:
                 return _fail(f"cannot write {options.output}: {error}", EXIT_INCOMPLETE)
     except OSError as error:
         return _fail(f"cannot write {options.output}: {error.strerror}", EXIT_USAGE)
@@ -65,7 +66,8 @@ def export_command(options: argparse.Namespace) -> int:
 
 
 def _fail(message: str, status: int) -> int:
-    complain(message)
+    # What follows the first line is the query planner talking to itself.
+    complain(message.strip().partition("\n")[0])
     return status
 
 
