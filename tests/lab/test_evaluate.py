@@ -12,8 +12,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 
+from darkflow.analysis import evaluation
+from darkflow.commands import evaluate
 from darkflow.commands.evaluate import chosen
 from darkflow.lab.evaluate import clients, machine, network, parts, wire
 from darkflow.lab.evaluate.clients import FULL, OUTCOMES, QUICK
@@ -125,11 +128,22 @@ def test_parts_in_their_order() -> None:
     assert chosen(["cut", "network", "cut"]) == ["network", "cut"]
 
 
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (RuntimeError("too busy"), "too busy"),
+        (OSError(28, "No space left"), "[Errno 28] No space left"),
+        (ValueError("not a pcap\nat all"), "not a pcap"),
+        (KeyError("engine"), "KeyError: 'engine'"),
+        (IndexError("list index out of range"), "IndexError: list index out of range"),
+        (AssertionError(), "AssertionError"),
+    ],
+)
 def test_a_part_that_fails_or_is_interrupted_loses_no_other(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    error: Exception, told: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     def fails(*_: object) -> dict[str, Any]:
-        raise RuntimeError("too busy")
+        raise error
 
     def is_interrupted(*_: object) -> dict[str, Any]:
         raise KeyboardInterrupt
@@ -140,7 +154,21 @@ def test_a_part_that_fails_or_is_interrupted_loses_no_other(
     found = parts.run(names, True, tmp_path, lambda _: None, lambda _: {})
     assert found["interrupted"]
     said = {name: part["failed"] for name, part in found["parts"].items()}
-    assert said == {"throughput": "too busy", "cut": "interrupted"}
+    assert said == {"throughput": told, "cut": "interrupted"}
+
+
+def test_a_store_that_cannot_be_read_leaves_what_the_network_told(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def panics(*_: object) -> dict[str, Any]:
+        raise pl.exceptions.PanicException("called unwrap() on None\nbacktrace")
+
+    monkeypatch.setattr(network, "run", lambda *_: ({"hold_s": 0.7}, False))
+    monkeypatch.setattr(evaluation, "of_store", panics)
+    found = parts.run(["network"], True, tmp_path, lambda _: None, evaluate._stored)
+    (part,) = found["parts"].values()
+    assert (part["hold_s"], part["store"]) == (0.7, None)
+    assert part["unread"] == "the store cannot be read: called unwrap() on None"
 
 
 @pytest.mark.parametrize(

@@ -108,5 +108,13 @@ class Reading:
 
 
 def _losses(engine: Engine) -> list[str]:
-    lost = engine.counters["dropped_queue"]
-    return [f"{lost} SYNs were not judged: raise --queue-size"] if lost else []
+    unjudged, forgotten = (engine.counters[name] for name in ("dropped_queue", "dropped_table"))
+    lines = []
+    if unjudged:
+        lines.append(f"{unjudged} SYNs were not judged: raise --queue-size")
+    if forgotten:
+        lines.append(
+            f"{forgotten} dark flows had no room in the flow table: their late answers were not"
+            " seen (raise --flow-table-size)"
+        )
+    return lines
