@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import struct
 import subprocess
@@ -18,7 +19,7 @@ import pytest
 from darkflow.analysis import evaluation
 from darkflow.commands import evaluate
 from darkflow.commands.evaluate import chosen
-from darkflow.lab.evaluate import clients, machine, network, parts, wire
+from darkflow.lab.evaluate import clients, forged, machine, network, parts, wire
 from darkflow.lab.evaluate.clients import FULL, OUTCOMES, QUICK
 from darkflow.lab.namespaces import PREFIX, existing
 from darkflow.lab.slow import ACK, FIN, ISN, RST, SYN, Segment, SlowHost, back, packed, written
@@ -26,7 +27,7 @@ from darkflow.lab.topology import PATIENT, SLOW, WEB
 from running import DARKFLOW, darkflow
 
 SECTIONS = ("overview", "sequences", "clients", "delay", "late", "forged", "hold", "throughput",
-            "cut", "load", "ports", "lists", "about")  # fmt: skip
+            "cut", "load", "ports", "losses", "lists", "about")  # fmt: skip
 PORT = OUTCOMES["rst_by_server"]
 
 
@@ -197,6 +198,27 @@ def test_without_root_it_says_so(tmp_path: Path) -> None:
     assert done.returncode == 2
     assert done.stderr == "darkflow: the lab needs root, to make network namespaces\n"
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("more", "told"),
+    [
+        ({"cuts": ["kernel"]}, None),
+        ({"kept": 1}, None),
+        ({}, "saw no forged SYN+ACK (hping3 ended with status 1)"),
+        ({"kept": None}, "saw no forged SYN+ACK"),
+        ({"cuts": ["kernel"], "downloading_before": False}, "the download had ended before"),
+    ],
+)
+def test_a_download_survives_only_a_packet_that_was_seen(
+    more: dict[str, Any], told: str | None
+) -> None:
+    found = {"downloading_before": True, "cuts": [], "kept": 0, "hping3_exit": 1, "survived": True}
+    if told is None:
+        forged.check("cuts", found | more)
+        return
+    with pytest.raises(RuntimeError, match=f"^--late-answer cuts: .*{re.escape(told)}"):
+        forged.check("cuts", found | more)
 
 
 def mine(pid: int) -> list[str]:
