@@ -170,11 +170,18 @@ def test_what_found_the_flow_table_full_is_said(
     path = Pcap(RAW, nano=True).write(tmp_path / "late.pcap", sorted(packets))
     assert cli.main([command, path]) == 0
     assert "flow table" not in capsys.readouterr().err
-    assert cli.main([command, path, "--flow-table-size", "8"]) == 0
-    assert (
+    line = (
         "darkflow: 32 dark flows had no room in the flow table: their late answers were not seen"
-        " (raise --flow-table-size)\n" in capsys.readouterr().err
+        " (raise --flow-table-size)\n"
     )
+    assert cli.main([command, path, "--flow-table-size", "8"]) == 0
+    assert line in capsys.readouterr().err
+    store, hold = str(tmp_path / "store"), f"{hold_s}s"
+    words = ["analyze", path, "-T", hold, "--flow-table-size", "8", "--store", store]
+    assert cli.main([*words, "--store-days", "36500"]) == 0
+    capsys.readouterr()
+    assert cli.main([command, "--store", store]) == 0
+    assert line in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from ipaddress import ip_address
 import polars as pl
 
 from darkflow.analysis.findings import counted_in
-from darkflow.analysis.stored_addresses import answered_rows, part, watched_only
+from darkflow.analysis.stored_addresses import answered_rows, lost_in, part, watched_only
 from darkflow.analysis.tuning import Waiting
 from darkflow.flow.networks import Networks
 from darkflow.sinks.stored import scan
@@ -30,7 +30,7 @@ def waits_of(
     frames = scan(store)
     place = _Place(watched)
     answers = [Counter[int | None]() for _ in watched]
-    notes = []
+    notes = lost_in(frames, since)
     answered = answered_rows(frames, since)
     rows = pl.DataFrame() if answered is None else _bins(answered)
     if rows.height:

@@ -119,6 +119,8 @@ def _stored(
     since = parse_moment(options.since, datetime.now(UTC)) if options.since else None
     with in_a_line():
         endpoints, seen = endpoints_of(options.store, since, settings["networks"])
+    for line in seen.pop("lost"):
+        complain(line)
     return EXIT_OK, endpoints, seen
 
 
