@@ -90,7 +90,7 @@ def test_nothing_at_all_is_a_page_too(document: dict[str, Any]) -> None:
     document["parts"], document["interrupted"] = {}, True
     text = html(page(document, MADE))
     assert "The run was interrupted." in text
-    assert text.count("Not measured: interrupted before.") == 11
+    assert text.count("Not measured: interrupted before.") == 12
     assert "0 of 14" in text
 
 
@@ -132,3 +132,25 @@ def test_both_settings_of_the_forged_answer(document: dict[str, Any]) -> None:
     _, (shown,) = evaluated_machine.forged(document["parts"]["forged"])
     assert isinstance(shown, Table)
     assert [row[-1] for row in shown.rows] == ["is cut", "goes on"]
+    assert [row[2] for row in shown.rows] == ["saw it, cut (kernel)", "saw it, kept the flow"]
+
+
+def test_what_was_lost_is_on_the_page(document: dict[str, Any]) -> None:
+    shown = table(document, "losses", "Losses by counter")
+    assert [row[:2] for row in shown.rows] == [("dropped_traces", 1)]
+    document["parts"]["network"]["store"]["counters"] |= {"dropped_ring": 77}
+    shown = table(document, "losses", "Losses by counter")
+    assert ("dropped_ring", 77) in [row[:2] for row in shown.rows]
+
+
+@pytest.mark.parametrize(
+    ("hold_ns", "begins"), [(None, "none could be proved"), (10**9, "1 s would")]
+)
+def test_the_t_of_the_run_is_said(
+    document: dict[str, Any], hold_ns: int | None, begins: str
+) -> None:
+    document["parts"]["network"]["store"]["tune"]["hold_ns"] = hold_ns
+    (ours,) = (row.ours for row in compared(document) if row.what == "choice of T")
+    assert ours.startswith(begins)
+    assert ours.endswith("; the run used 0.7 s, the default is 5 s")
+    assert "within T = 0.7 s is taken" in page(document, MADE).lead[0]

@@ -156,6 +156,34 @@ def test_a_short_capture_says_that_it_is_short(tmp_path: Path) -> None:
     assert "only 9 s were looked at: nothing can be sure after so short a time" in done.stderr
 
 
+@pytest.mark.parametrize("command", ["addresses", "tune"])
+def test_what_found_the_flow_table_full_is_said(
+    command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # Each is dark after T (5 s, and --longest of tune), and answered a second later.
+    hold_s = 5 if command == "addresses" else 30
+    packets = []
+    for n in range(40):
+        flow = Flow(orig_port=1024 + n, resp=f"192.0.2.{n}")
+        packets += [(n, flow.syn()), ((hold_s + 1) * SECOND_NS + n, flow.answer())]
+    packets.append((99 * SECOND_NS, Flow(orig_port=9).syn()))
+    path = Pcap(RAW, nano=True).write(tmp_path / "late.pcap", sorted(packets))
+    assert cli.main([command, path]) == 0
+    assert "flow table" not in capsys.readouterr().err
+    line = (
+        "darkflow: 32 dark flows had no room in the flow table: their late answers were not seen"
+        " (raise --flow-table-size)\n"
+    )
+    assert cli.main([command, path, "--flow-table-size", "8"]) == 0
+    assert line in capsys.readouterr().err
+    store, hold = str(tmp_path / "store"), f"{hold_s}s"
+    words = ["analyze", path, "-T", hold, "--flow-table-size", "8", "--store", store]
+    assert cli.main([*words, "--store-days", "36500"]) == 0
+    capsys.readouterr()
+    assert cli.main([command, "--store", store]) == 0
+    assert line in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

@@ -105,6 +105,9 @@ def test_since_and_until(folder: Path) -> None:
     assert count("--since", middle) + count("--until", middle) == everything
     assert 0 < count("--since", middle) < 1813
     assert count("--since", "2500-01-01") == 0
+    # The day in another zone is not the day of the store.
+    assert count("--since", "2026-11-24T00:03:05+23:50") == count("--since", middle)
+    assert count("--until", "2026-11-22T23:13:05-01:00") == count("--until", middle)
 
 
 @pytest.mark.parametrize(
@@ -119,10 +122,15 @@ def test_since_and_until(folder: Path) -> None:
     ],
 )  # fmt: skip
 def test_moments(text: str, moment: datetime) -> None:
-    assert parse_moment(text, NOW) == moment
+    found = parse_moment(text, NOW)
+    assert (found, found.tzinfo) == (moment, UTC)
 
 
-@pytest.mark.parametrize("text", ["", "h", "2x", "-2h", "2.5h", "²h", "yesterday", "9" * 30 + "d"])
+@pytest.mark.parametrize(
+    "text",
+    ["", "h", "2x", "-2h", "2.5h", "²h", "yesterday", "9" * 30 + "d", "0001-01-01T00:00:00+23:00",
+     "9999-12-31T23:00:00-23:00"],
+)  # fmt: skip
 def test_what_is_no_moment_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="is not understood: write for example 2h"):
         parse_moment(text, NOW)

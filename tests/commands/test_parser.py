@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import argparse
+from collections.abc import Iterator
+
 import pytest
 
 from darkflow.commands.parser import (
@@ -11,6 +14,16 @@ from darkflow.commands.parser import (
     commands_of,
     terminal_columns,
 )
+from darkflow.config import SETTINGS
+
+
+def _all_of(parser: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser]:
+    yield parser
+    for one in commands_of(parser).values():
+        yield from _all_of(one)
+
+
+PARSERS = {parser.prog: parser for parser in _all_of(build_parser())}
 
 
 def test_commands_are_found_by_name() -> None:
@@ -18,6 +31,21 @@ def test_commands_are_found_by_name() -> None:
     assert {"analyze", "sensor", "query", "export", "fields", "lab"} <= found.keys()
     assert found["sensor"].prog == "darkflow sensor"
     assert commands_of(found["sensor"]) == {}
+
+
+@pytest.mark.parametrize("prog", PARSERS)
+def test_every_command_can_say_its_help(prog: str) -> None:
+    text = " ".join(PARSERS[prog].format_help().split())
+    assert text.startswith(f"usage: {prog} ")
+    assert "%%" not in text
+    options = {action.dest for action in PARSERS[prog]._actions}
+    for setting in SETTINGS:
+        if setting.name in options and setting.default:
+            assert f"(default: {setting.default})" in text
+
+
+def test_a_default_with_a_percent_sign_is_said_as_it_is() -> None:
+    assert "(default: 0.01%)" in " ".join(PARSERS["darkflow tune"].format_help().split())
 
 
 def test_the_tables_are_those_of_the_store() -> None:

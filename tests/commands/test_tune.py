@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from darkflow import cli
+from reporting import frame, histogram, stats_row
 from running import darkflow
 from writers import RAW, SECOND_NS, Flow, Pcap
 
@@ -100,6 +101,8 @@ def test_the_store_says_the_same_beyond_its_own_t(
     for network in (QUICK, SLOW):
         assert of_store[network]["answers"] == of_files[network]["answers"] == ANSWERED
         assert of_store[network]["hold_ns"] == of_files[network]["hold_ns"]
+        # What the store's T called dark and was answered later counts as answered alone.
+        assert of_store[network]["dark"] == of_files[network]["dark"]
         for one, other in zip(
             of_store[network]["candidates"], of_files[network]["candidates"], strict=True
         ):
@@ -121,6 +124,21 @@ def test_a_store_without_answers_falls_back_to_its_histograms(
     found, said = stored(capsys, str(old), "--networks", WATCHED)
     assert "the store does not know who answered" in said
     assert [document["answers"] for document in found.values()] == [0, 0]
+
+
+def test_histograms_count_from_since_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [
+        stats_row("goes on", 60 * at, reply_delay_ns=histogram((100_000_000, 1000 * at)),
+                  late_answer_delay_ns=histogram((7_000_000_000, at)))
+        for at in range(1, 6)
+    ] + [stats_row("ended", 30, reply_delay_ns=histogram((100_000_000, 5)))]  # fmt: skip
+    frame("stats", rows).collect().write_delta(
+        tmp_path / "stats", delta_write_options={"partition_by": ["day"]}
+    )
+    for since, answers in (("2026-03-01T11:00:00Z", 5010), ("2026-03-01T12:03:30Z", 2002)):
+        (document,) = stored(capsys, str(tmp_path), "--since", since)[0].values()
+        assert document["answers"] == answers
+        assert document["candidates"][0]["later"] == answers // 1000
 
 
 def test_what_was_watched_for_too_short_is_left_out_and_said(tmp_path: Path) -> None:

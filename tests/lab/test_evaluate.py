@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import struct
 import subprocess
@@ -12,10 +13,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 
+from darkflow.analysis import evaluation
+from darkflow.commands import evaluate
 from darkflow.commands.evaluate import chosen
-from darkflow.lab.evaluate import clients, machine, network, parts, wire
+from darkflow.lab.evaluate import clients, forged, machine, network, parts, wire
 from darkflow.lab.evaluate.clients import FULL, OUTCOMES, QUICK
 from darkflow.lab.namespaces import PREFIX, existing
 from darkflow.lab.slow import ACK, FIN, ISN, RST, SYN, Segment, SlowHost, back, packed, written
@@ -23,7 +27,7 @@ from darkflow.lab.topology import PATIENT, SLOW, WEB
 from running import DARKFLOW, darkflow
 
 SECTIONS = ("overview", "sequences", "clients", "delay", "late", "forged", "hold", "throughput",
-            "cut", "load", "ports", "lists", "about")  # fmt: skip
+            "cut", "load", "ports", "losses", "lists", "about")  # fmt: skip
 PORT = OUTCOMES["rst_by_server"]
 
 
@@ -125,11 +129,22 @@ def test_parts_in_their_order() -> None:
     assert chosen(["cut", "network", "cut"]) == ["network", "cut"]
 
 
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (RuntimeError("too busy"), "too busy"),
+        (OSError(28, "No space left"), "[Errno 28] No space left"),
+        (ValueError("not a pcap\nat all"), "not a pcap"),
+        (KeyError("engine"), "KeyError: 'engine'"),
+        (IndexError("list index out of range"), "IndexError: list index out of range"),
+        (AssertionError(), "AssertionError"),
+    ],
+)
 def test_a_part_that_fails_or_is_interrupted_loses_no_other(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    error: Exception, told: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     def fails(*_: object) -> dict[str, Any]:
-        raise RuntimeError("too busy")
+        raise error
 
     def is_interrupted(*_: object) -> dict[str, Any]:
         raise KeyboardInterrupt
@@ -140,7 +155,21 @@ def test_a_part_that_fails_or_is_interrupted_loses_no_other(
     found = parts.run(names, True, tmp_path, lambda _: None, lambda _: {})
     assert found["interrupted"]
     said = {name: part["failed"] for name, part in found["parts"].items()}
-    assert said == {"throughput": "too busy", "cut": "interrupted"}
+    assert said == {"throughput": told, "cut": "interrupted"}
+
+
+def test_a_store_that_cannot_be_read_leaves_what_the_network_told(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def panics(*_: object) -> dict[str, Any]:
+        raise pl.exceptions.PanicException("called unwrap() on None\nbacktrace")
+
+    monkeypatch.setattr(network, "run", lambda *_: ({"hold_s": 0.7}, False))
+    monkeypatch.setattr(evaluation, "of_store", panics)
+    found = parts.run(["network"], True, tmp_path, lambda _: None, evaluate._stored)
+    (part,) = found["parts"].values()
+    assert (part["hold_s"], part["store"]) == (0.7, None)
+    assert part["unread"] == "the store cannot be read: called unwrap() on None"
 
 
 @pytest.mark.parametrize(
@@ -169,6 +198,27 @@ def test_without_root_it_says_so(tmp_path: Path) -> None:
     assert done.returncode == 2
     assert done.stderr == "darkflow: the lab needs root, to make network namespaces\n"
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("more", "told"),
+    [
+        ({"cuts": ["kernel"]}, None),
+        ({"kept": 1}, None),
+        ({}, "saw no forged SYN+ACK (hping3 ended with status 1)"),
+        ({"kept": None}, "saw no forged SYN+ACK"),
+        ({"cuts": ["kernel"], "downloading_before": False}, "the download had ended before"),
+    ],
+)
+def test_a_download_survives_only_a_packet_that_was_seen(
+    more: dict[str, Any], told: str | None
+) -> None:
+    found = {"downloading_before": True, "cuts": [], "kept": 0, "hping3_exit": 1, "survived": True}
+    if told is None:
+        forged.check("cuts", found | more)
+        return
+    with pytest.raises(RuntimeError, match=f"^--late-answer cuts: .*{re.escape(told)}"):
+        forged.check("cuts", found | more)
 
 
 def mine(pid: int) -> list[str]:

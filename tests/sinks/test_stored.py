@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 
 from darkflow.sinks import stored
 from darkflow.sinks.delta import Table
-from darkflow.sinks.stored import between, damage, json_lines, readable_times, scan
+from darkflow.sinks.stored import between, in_a_line, json_lines, readable_times, scan
 from judging import judge
 from sinks.test_columns import EXAMPLE, story
 from sinks.test_columns import Table as Kept
@@ -43,17 +44,41 @@ def test_there_is_a_store_or_a_plain_word(tmp_path: Path, store: Path) -> None:
         between(str(store), "late_answers", None, None)
 
 
-@pytest.mark.parametrize("what", ["cut", "gone"])
-def test_a_damaged_file_is_named(store: Path, tmp_path: Path, what: str) -> None:
-    shutil.copytree(store, tmp_path / "copy")
-    assert damage(str(tmp_path / "copy")) is None
-    file = sorted((tmp_path / "copy").rglob("*.parquet"))[1]
-    if what == "cut":
-        file.write_bytes(file.read_bytes()[:-1])
-    else:
+@pytest.mark.parametrize(
+    ("what", "said"),
+    [("cut", "is not as long as its log says"), ("gone", "cannot be read: No such file"),
+     ("zeros", "is no Parquet file")],
+)  # fmt: skip
+def test_a_damaged_file_is_named_before_it_is_read(
+    store: Path, tmp_path: Path, what: str, said: str
+) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(store, copy)
+    scan(str(copy))
+    file = sorted(copy.rglob("*.parquet"))[1]
+    if what == "gone":
         file.unlink()
-    assert damage(str(tmp_path / "copy")) == str(file)
-    assert damage(str(tmp_path)) is None
+    else:
+        data = file.read_bytes()
+        file.write_bytes(data[:-1] if what == "cut" else bytes(len(data)))
+    with pytest.raises(ValueError, match=f"^the store is damaged: {re.escape(str(file))} {said}"):
+        scan(str(copy))
+    assert "darkflows" in scan(str(copy), ("stats",))
+
+
+def test_a_damaged_log_is_named(store: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(store, copy)
+    first = min((copy / "darkflows" / "_delta_log").glob("*.json"))
+    first.write_bytes(first.read_bytes()[:30])
+    with pytest.raises(ValueError, match=r"^the store is damaged: \S+/_delta_log: [^\n]+$"):
+        scan(str(copy))
+
+
+def test_what_polars_says_is_one_line_without_a_panic() -> None:
+    for error in (pl.exceptions.ComputeError, pl.exceptions.PanicException):
+        with pytest.raises(ValueError, match=r"^the store cannot be read: first$"), in_a_line():
+            raise error("first\nsecond")
 
 
 @pytest.mark.parametrize("piece_rows", [1, 10, 15, 1000])

@@ -70,7 +70,7 @@ def _behaviour(network: Document, stored: Document, forged: Document) -> list[Ro
             "the established session survives", _forged(forged),
             "A setting: by default Darkflow believes the host and cuts, so that a live service is"
             " never disturbed. The other setting is the paper's."),
-        Row("4.1", "choice of T", "5 s", _hold(stored),
+        Row("4.1", "choice of T", "5 s", _hold(network, stored),
             "darkflow tune asks for a share of live flows called dark that it can prove; the lab's"
             " hosts answer at once, so a shorter T would do here."),
     ]  # fmt: skip
@@ -170,13 +170,14 @@ def _forged(forged: Document) -> str:
     )
 
 
-def _hold(stored: Document) -> str:
+def _hold(network: Document, stored: Document) -> str:
     tuned = stored.get("tune")
     if not tuned:
         return NOTHING
+    used = f"the run used {network['hold_s']:g} s, the default is 5 s"
     if tuned["hold_ns"] is None:
-        return "none could be proved from this run; the run used the default, 5 s"
-    return f"{tuned['hold_ns'] / 1e9:g} s would do here; the default is 5 s"
+        return f"none could be proved from this run; {used}"
+    return f"{tuned['hold_ns'] / 1e9:g} s would do here; {used}"
 
 
 def _spikes(network: Document) -> str:

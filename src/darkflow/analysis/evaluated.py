@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from itertools import pairwise
 from typing import Any
 
-from darkflow.analysis import charts, evaluated_machine, paper, runs
+from darkflow.analysis import chapters, charts, evaluated_machine, paper, runs
 from darkflow.analysis.compared import MS, compared
 from darkflow.analysis.evaluation import findings, outcomes
 from darkflow.analysis.page import Cell, Figure, Page, Section, Table, Tile, number, share
@@ -15,6 +15,7 @@ from darkflow.analysis.plots import Mark, Plot, Series
 from darkflow.analysis.tuning import share_text, time_text
 
 Document = Mapping[str, Any]
+Shown = tuple[list[str], list[Figure | Table]]
 
 FOOT = (
     "The paper is DarkFlow (Waseda University, 2011). What it saw in a university's network, this"
@@ -59,12 +60,14 @@ def page(document: Document, made: datetime) -> Page:
 
 
 def _lead(document: Document) -> list[str]:
+    hold_s = document["parts"].get("network", {}).get("hold_s")
+    hold = f" = {hold_s:g} s" if hold_s else ""
     said = [
-        "Darkflow watches connection attempts. A host that says nothing within T = 5 s is taken for"
-        " absent, and from then on a honeypot answers in its name; should the host speak after all,"
-        " the honeypot is cut off. The paper that this comes from measured in 2011 how well that"
-        " works. Here each of its experiments runs again, with today's programs, and its numbers"
-        " stand beside ours.",
+        f"Darkflow watches connection attempts. A host that says nothing within T{hold} is taken"
+        " for absent, and from then on a honeypot answers in its name; should the host speak after"
+        " all, the honeypot is cut off. The paper that this comes from measured in 2011 how well"
+        " that works. Here each of its experiments runs again, with today's programs, and its"
+        " numbers stand beside ours.",
     ]
     if document["quick"]:
         said.append(
@@ -122,6 +125,7 @@ def _sections(document: Document) -> list[Section]:
         _or_why("load", "4.3.1: queue and table over time", document, "network", network, _load),
         _or_why("ports", "4.3.2: ports, sources, destinations", document, "network", stored,
                 _ports),
+        _or_why("losses", "What was lost in the network", document, "network", stored, _losses),
         _or_why("lists", "2, 3: against lists of addresses", document, "lists",
                 parts.get("lists"), evaluated_machine.lists),
         _about(document),
@@ -173,7 +177,7 @@ def _arrow(sender: str) -> str:
     return "client → server" if sender == "client" else f"client ← {sender}"
 
 
-def _clients(network: Document) -> tuple[list[str], list[Figure | Table]]:
+def _clients(network: Document) -> Shown:
     watched_s = network["watched_s"]
     says = [
         "The longer a client tries, the more surely it is still there when the honeypot answers at"
@@ -205,7 +209,7 @@ def _seconds(times: Any) -> str:
     return ", ".join(f"{t_s:.0f}" if t_s == round(t_s) else f"{t_s:.1f}" for t_s in times) or "–"
 
 
-def _delay(stored: Document) -> tuple[list[str], list[Figure | Table]]:
+def _delay(stored: Document) -> Shown:
     found = findings(stored)
     answers = runs.delays(found.counted).answers
     says = [
@@ -217,7 +221,7 @@ def _delay(stored: Document) -> tuple[list[str], list[Figure | Table]]:
     return says, [charts.answers(found), charts.answer_shares(found)]
 
 
-def _late(stored: Document) -> tuple[list[str], list[Figure | Table]]:
+def _late(stored: Document) -> Shown:
     found = findings(stored)
     _, untold = outcomes(stored)
     kinds = {2323: "stay with the honeypot; the host resets what it does not know",
@@ -251,7 +255,7 @@ def _late(stored: Document) -> tuple[list[str], list[Figure | Table]]:
     ]  # fmt: skip
 
 
-def _hold(stored: Document) -> tuple[list[str], list[Figure | Table]]:
+def _hold(stored: Document) -> Shown:
     tuned = stored.get("tune")
     if not tuned:
         return ["The store had nothing to choose T by."], []
@@ -274,7 +278,7 @@ def _hold(stored: Document) -> tuple[list[str], list[Figure | Table]]:
     return says, [Table("Candidates for T", columns, rows, note, ())]
 
 
-def _load(network: Document) -> tuple[list[str], list[Figure | Table]]:
+def _load(network: Document) -> Shown:
     samples, every_s = network["samples"], network["sample_s"]
     if len(samples) < 2:
         return ["Too few samples were taken."], []
@@ -326,7 +330,7 @@ def _marks(scans: Any) -> list[Mark]:
     return [Mark(at_s, tool, "muted") for at_s, tool in sorted(at.items())]
 
 
-def _ports(stored: Document) -> tuple[list[str], list[Figure | Table]]:
+def _ports(stored: Document) -> Shown:
     found = findings(stored)
     says = [
         "Whoever scans here is one of a handful of programs, each from an address of its own, over"
@@ -337,6 +341,11 @@ def _ports(stored: Document) -> tuple[list[str], list[Figure | Table]]:
         charts.ports(found), charts.port_rows(found), charts.per_source(found),
         charts.per_target(found),
     ]  # fmt: skip
+
+
+def _losses(stored: Document) -> Shown:
+    shown = chapters.losses(findings(stored))
+    return list(shown.says), list(shown.parts)
 
 
 def _about(document: Document) -> Section:

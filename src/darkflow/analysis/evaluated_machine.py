@@ -42,18 +42,27 @@ def forged(found: Document) -> Shown:
     ]
     rows: list[tuple[Cell, ...]] = [
         (
-            SETTINGS.get(name, name), one["bytes_before"], one["bytes_after"],
+            SETTINGS.get(name, name), one["bytes_before"], _seen(one), one["bytes_after"],
             "goes on" if one["survived"] else "is cut",
         )
         for name, one in found["settings"].items()
     ]  # fmt: skip
-    columns = ("setting", "bytes before", "bytes after", "the download")
+    columns = (
+        "setting", "bytes before", "Darkflow, of the forged packet", "bytes after", "the download",
+    )  # fmt: skip
     note = (
         f"One download for each setting, T = {found['hold_s']:g} s, watched for"
         f" {found['after_s']:g} s after the forged packet. In the paper the established"
         " session survived."
     )
     return says, [Table("The download and the forged SYN+ACK", columns, rows, note, ())]
+
+
+def _seen(one: Document) -> str:
+    """What Darkflow itself says of the forged packet."""
+    if one["cuts"]:
+        return f"saw it, cut ({', '.join(one['cuts'])})"
+    return "saw it, kept the flow" if one["kept"] else "saw nothing of it"
 
 
 def throughput(found: Document) -> Shown:

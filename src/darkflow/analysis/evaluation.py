@@ -11,7 +11,7 @@ import polars as pl
 
 from darkflow.analysis.findings import Findings, Question, find
 from darkflow.analysis.flows import Spread, Totals, collected
-from darkflow.analysis.runs import Counted
+from darkflow.analysis.runs import COUNTERS, Counted
 from darkflow.analysis.stored_waits import waits_of
 from darkflow.analysis.tuning import tuned
 from darkflow.flow.networks import Networks
@@ -68,6 +68,7 @@ def findings(stored: Document) -> Findings:
     pairs = {
         name: [(edge, count) for edge, count in bins] for name, bins in stored["histograms"].items()
     }
+    counters = dict.fromkeys(COUNTERS, 0) | stored["counters"]
     return Findings(
         top=TOP,
         totals=Totals(**stored["totals"]) if stored["totals"] else None,
@@ -77,7 +78,7 @@ def findings(stored: Document) -> Findings:
         port_number=stored["port_number"],
         alone=stored["alone"],
         spans=[(tenths, count) for tenths, count in stored["spans"]],
-        counted=Counted(stored["runs"], stored["counters"], pairs),
+        counted=Counted(stored["runs"], counters, pairs),
         late_syn_acks=stored["late_syn_acks"],
         traces=outcomes(stored)[0],
     )

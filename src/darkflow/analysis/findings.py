@@ -112,13 +112,8 @@ def _ask_flows(found: Findings, every: pl.LazyFrame, asked: Question) -> None:
 
 def _ask_runs(found: Findings, stats: pl.LazyFrame, asked: Question) -> None:
     schema = stats.collect_schema()
+    found.counted = counted_in(stats, asked.since, asked.until)
     there = within(stats, None, asked.until)
-    last = collected(within(there, asked.since, None).sort("timestamp").group_by("run").last())
-    before = []
-    if asked.since is not None:
-        earlier = there.filter(pl.col("timestamp") < asked.since).sort("timestamp")
-        before = collected(earlier.group_by("run").last()).to_dicts()
-    found.counted = runs.counted(last.to_dicts(), before)
     columns = [name for name in runs.OVER_TIME if name in schema]
     rows = runs.live_runs(collected(there.select(columns)).to_dicts())
     if not rows:
@@ -131,6 +126,17 @@ def _ask_runs(found: Findings, stats: pl.LazyFrame, asked: Question) -> None:
         gap_ns = max(runs.usual_gap_ns(rows), SECOND_NS)
         step_ns = flows.step_for(first_ns, last_ns, gap_ns)
         found.rates = runs.rates(rows, first_ns, last_ns, step_ns)
+
+
+def counted_in(stats: pl.LazyFrame, since: datetime | None, until: datetime | None) -> Counted:
+    """What the runs of the table `stats` counted from `since` up to before `until`."""
+    there = within(stats, None, until)
+    last = collected(within(there, since, None).sort("timestamp").group_by("run").last())
+    before: Rows = []
+    if since is not None:
+        earlier = there.filter(pl.col("timestamp") < since).sort("timestamp")
+        before = collected(earlier.group_by("run").last()).to_dicts()
+    return runs.counted(last.to_dicts(), before)
 
 
 def _ask_others(found: Findings, tables: Mapping[str, pl.LazyFrame], asked: Question) -> None:

@@ -9,6 +9,8 @@ from typing import Any
 import polars as pl
 
 from darkflow.analysis.addresses import Endpoint
+from darkflow.analysis.findings import counted_in
+from darkflow.analysis.lost import lost
 from darkflow.flow.networks import Networks
 from darkflow.sinks.stored import scan
 
@@ -48,6 +50,12 @@ def dark_flows(frames: dict[str, pl.LazyFrame], since: datetime | None) -> pl.La
     """One row per dark flow to a watched address."""
     frame = part(frames, "darkflows", since)
     return None if frame is None else watched_only(frame.filter(pl.col("event_type") == "darkflow"))
+
+
+def lost_in(frames: dict[str, pl.LazyFrame], since: datetime | None) -> list[str]:
+    """What the runs of the store lost that bears on who answers, a line each."""
+    stats = frames.get("stats")
+    return [] if stats is None else lost(counted_in(stats, since, None).counters)
 
 
 class _Counts:
@@ -144,4 +152,5 @@ def _seen(frames: dict[str, pl.LazyFrame], since: datetime | None) -> dict[str, 
         "until_ns": max((last for _, last in ends.values() if last is not None), default=None),
         "answers_since_ns": answers_ns,
         "left_out": 0,
+        "lost": lost_in(frames, since),
     }

@@ -10,7 +10,8 @@ from ipaddress import ip_address
 
 import polars as pl
 
-from darkflow.analysis.stored_addresses import answered_rows, part, watched_only
+from darkflow.analysis.findings import counted_in
+from darkflow.analysis.stored_addresses import answered_rows, lost_in, part, watched_only
 from darkflow.analysis.tuning import Waiting
 from darkflow.flow.networks import Networks
 from darkflow.sinks.stored import scan
@@ -29,15 +30,15 @@ def waits_of(
     frames = scan(store)
     place = _Place(watched)
     answers = [Counter[int | None]() for _ in watched]
-    notes = []
+    notes = lost_in(frames, since)
     answered = answered_rows(frames, since)
     rows = pl.DataFrame() if answered is None else _bins(answered)
     if rows.height:
         for ip, edge, count in rows.iter_rows():
             if (at := place.of(ip)) is not None:
                 answers[at][edge] += count
-    elif len(watched) == 1 and (stats := part(frames, "stats", since)) is not None:
-        answers[0] = _all_delays(stats)
+    elif len(watched) == 1 and "stats" in frames:
+        answers[0] = _all_delays(frames["stats"], since)
         notes.append(
             "the store does not know who answered (--store-answered of the sensor): all delays of"
             " its table stats are taken together, of whatever network"
@@ -45,7 +46,7 @@ def waits_of(
     else:
         notes.append("the store does not know who answered: --store-answered of the sensor")
     silence = [Silence([0] * len(grid_ns)) for _ in watched]
-    _spans(part(frames, "darkflows", since), place, silence, grid_ns)
+    _spans(_unanswered(frames, since), place, silence, grid_ns)
     measured = [
         Waiting(
             name, bins.total(), _later(bins, grid_ns), none.dark, none.resent,
@@ -91,14 +92,13 @@ def _bins(answered: pl.LazyFrame) -> pl.DataFrame:
     return bins.group_by("dest_ip", "le").agg(pl.col("count").sum()).collect()
 
 
-def _all_delays(stats: pl.LazyFrame) -> Counter[int | None]:
-    """The last row of each run counts: its histograms go on from its beginning."""
+def _all_delays(stats: pl.LazyFrame, since: datetime | None) -> Counter[int | None]:
+    """What all runs together counted from `since` on."""
+    bins = counted_in(stats, since, None).histograms
     found: Counter[int | None] = Counter()
     for name in ("reply_delay_ns", "late_answer_delay_ns"):
-        last = stats.sort("timestamp").group_by("run").agg(pl.col(name).last())
-        for bins in last.collect()[name]:
-            for one in () if bins is None else bins:
-                found[one["le"]] += one["count"]
+        for edge, count in bins[name]:
+            found[edge] += count
     return found
 
 
@@ -107,6 +107,15 @@ def _later(bins: Counter[int | None], grid_ns: Sequence[int]) -> tuple[int, ...]
         sum(count for edge, count in bins.items() if edge is None or edge > hold_ns)
         for hold_ns in grid_ns
     )
+
+
+def _unanswered(frames: dict[str, pl.LazyFrame], since: datetime | None) -> pl.LazyFrame | None:
+    """Rows of dark flows without those that were answered late: they are among the answers."""
+    dark = part(frames, "darkflows", since)
+    late = part(frames, "late_answers", since)
+    if dark is None or late is None:
+        return dark
+    return dark.join(late.select("flow_id", "t0_ns"), on=["flow_id", "t0_ns"], how="anti")
 
 
 def _spans(

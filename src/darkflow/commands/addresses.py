@@ -114,9 +114,13 @@ def _stored(
 
     from darkflow.analysis.stored_addresses import endpoints_of
     from darkflow.commands.export import parse_moment
+    from darkflow.sinks.stored import in_a_line
 
     since = parse_moment(options.since, datetime.now(UTC)) if options.since else None
-    endpoints, seen = endpoints_of(options.store, since, settings["networks"])
+    with in_a_line():
+        endpoints, seen = endpoints_of(options.store, since, settings["networks"])
+    for line in seen.pop("lost"):
+        complain(line)
     return EXIT_OK, endpoints, seen
 
 

@@ -76,9 +76,10 @@ def write(document: dict[str, Any], output: Path) -> list[Path]:
     from darkflow.analysis.page import html
     from darkflow.analysis.report import write_figures
 
-    made = page(document, datetime.now(UTC))
     numbers, figures = output.with_suffix(".json"), figures_folder(output)
+    # First what took minutes.
     _replace(numbers, json.dumps(document, indent=1, default=str) + "\n")
+    made = page(document, datetime.now(UTC))
     write_figures(made, figures)
     _replace(output, html(made))
     return [output, numbers, figures]
@@ -103,14 +104,11 @@ def _check(output: Path) -> None:
 
 
 def _stored(folder: Path) -> dict[str, Any]:
-    import polars as pl
-
     from darkflow.analysis.evaluation import of_store
+    from darkflow.sinks.stored import in_a_line
 
-    try:
+    with in_a_line():
         return of_store(folder, WATCHED_NETWORKS)
-    except pl.exceptions.PolarsError as error:
-        raise RuntimeError(str(error).partition("\n")[0]) from error
 
 
 def _has_failed(part: dict[str, Any]) -> bool:

@@ -18,33 +18,37 @@ if TYPE_CHECKING:
     from typing import BinaryIO
 
 STDOUT = "-"
+POLARS = (pl.exceptions.PolarsError, pl.exceptions.PanicException)
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
 def parse_moment(text: str, now: datetime) -> datetime:
-    """A time from RFC 3339 (without a zone: UTC), a date, or an age as 90s, 30m, 2h, 7d, 1w."""
+    """A time from RFC 3339 (without a zone: UTC), a date, or an age as 90s, 30m, 2h, 7d, 1w.
+
+    What comes back is in UTC, as the days are into which a store is divided.
+    """
     number, unit = text[:-1], text[-1:]
     try:
         if unit in _UNITS and number.isascii() and number.isdigit():
             return now - timedelta(**{_UNITS[unit]: int(number)})
         moment = datetime.fromisoformat(text)
+        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
     except (ValueError, OverflowError):
         raise ValueError(
             f"{text!r} is not understood: write for example 2h, 7d or 2026-03-01T10:00:00Z"
         ) from None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def export_command(options: argparse.Namespace) -> int:
     """Write the rows; the exit status."""
     try:
         pieces = _rows(options, datetime.now(UTC))
-    except (ValueError, OSError, pl.exceptions.PolarsError) as error:
+    except (ValueError, OSError, *POLARS) as error:
         return _fail(str(error), EXIT_USAGE)
     if options.output == STDOUT:
         try:
             _write(pieces, options.format, sys.stdout.buffer)
-        except (OSError, pl.exceptions.PolarsError) as error:
+        except (OSError, *POLARS) as error:
             if "Broken pipe" in str(error):
                 raise BrokenPipeError from error
             return _fail(f"cannot write standard output: {error}", EXIT_INCOMPLETE)
@@ -54,7 +58,7 @@ def export_command(options: argparse.Namespace) -> int:
             try:
                 _write(pieces, options.format, file)
                 file.flush()
-            except (OSError, pl.exceptions.PolarsError) as error:
+            except (OSError, *POLARS) as error:
                 return _fail(f"cannot write {options.output}: {error}", EXIT_INCOMPLETE)
     except OSError as error:
         return _fail(f"cannot write {options.output}: {error.strerror}", EXIT_USAGE)
@@ -62,7 +66,8 @@ def export_command(options: argparse.Namespace) -> int:
 
 
 def _fail(message: str, status: int) -> int:
-    complain(message)
+    # What follows the first line is the query planner talking to itself.
+    complain(message.strip().partition("\n")[0])
     return status
 
 

@@ -288,7 +288,8 @@ def _add_settings(parser: argparse.ArgumentParser, command: str) -> None:
             dest=setting.name,
             default=setting.default,
             metavar=setting.unit.upper() if setting.unit.isalpha() else setting.unit,
-            help=setting.help + default,
+            # argparse has % for names in its texts.
+            help=(setting.help + default).replace("%", "%%"),
         )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
+from darkflow.analysis.lost import lost
 from darkflow.commands.analyze import EXIT_INCOMPLETE, EXIT_OK, complain
 from darkflow.commands.interrupt import Interruptible
 from darkflow.flow.decode import Decoder
@@ -93,7 +94,7 @@ class Reading:
         stoppable = Interruptible(shown)
         pipeline.run(stoppable)
         pipeline.finish(self.source.now_ns)
-        for line in (*self.source.remarks, *self.source.troubles, *_losses(engine)):
+        for line in (*self.source.remarks, *self.source.troubles, *lost(engine.counters)):
             complain(line)
         if stoppable.signal is not None:
             self.status = 128 + stoppable.signal
@@ -105,8 +106,3 @@ class Reading:
     def end_ns(self) -> int:
         """The time of the last packet."""
         return self.source.now_ns
-
-
-def _losses(engine: Engine) -> list[str]:
-    lost = engine.counters["dropped_queue"]
-    return [f"{lost} SYNs were not judged: raise --queue-size"] if lost else []

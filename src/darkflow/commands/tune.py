@@ -154,9 +154,11 @@ def _stored(
 
     from darkflow.analysis.stored_waits import waits_of
     from darkflow.commands.export import parse_moment
+    from darkflow.sinks.stored import in_a_line
 
     since = parse_moment(options.since, datetime.now(UTC)) if options.since else None
-    measured, notes = waits_of(options.store, since, _watched(settings), grid_ns)
+    with in_a_line():
+        measured, notes = waits_of(options.store, since, _watched(settings), grid_ns)
     return EXIT_OK, measured, notes
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 
 import polars as pl
 from deltalake import DeltaTable
+from deltalake.exceptions import DeltaError
 
 from darkflow.sinks.delta import TABLES, Upkeep
 from darkflow.sinks.fields import FIELDS, GROUPS, REPORTED, TIMES, TOLD, columns_of
@@ -14,31 +17,60 @@ from darkflow.sinks.fields import FIELDS, GROUPS, REPORTED, TIMES, TOLD, columns
 PIECE_ROWS = 500_000
 # The only column of rows that are JSON lines already.
 LINE = "line"
+# The end of a Parquet file.
+MAGIC = b"PAR1"
 
 
-def scan(store: str) -> dict[str, pl.LazyFrame]:
-    """The tables by name; FileNotFoundError if there is none. Later appends do not show."""
+@contextmanager
+def in_a_line() -> Iterator[None]:
+    """What polars and deltalake say of what they cannot read, as a ValueError of one line."""
+    try:
+        yield
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, DeltaError) as error:
+        # Behind the first line they speak to themselves.
+        reason = str(error).strip().partition("\n")[0]
+        raise ValueError(f"the store cannot be read: {reason}") from None
+
+
+def scan(store: str, read: Iterable[str] = TABLES) -> dict[str, pl.LazyFrame]:
+    """The tables by name; FileNotFoundError if there is none. Later appends do not show.
+
+    read: the tables whose files are looked at first. Polars would end in a panic of many lines
+    where a file is cut short; here it is a ValueError that names the file.
+    """
     there = [name for name in TABLES if DeltaTable.is_deltatable(str(Path(store, name)))]
     if not there:
         raise FileNotFoundError(f"no store in {store}")
+    for name in set(there).intersection(read):
+        _check(Path(store, name))
     return {name: pl.scan_delta(str(Path(store, name))) for name in there}
 
 
-def damage(store: str) -> str | None:
-    """A file of the store that is not as its log says: readers would stumble over it. Or None."""
-    for name in TABLES:
-        path = Path(store, name)
-        if not DeltaTable.is_deltatable(str(path)):
-            continue
-        files = pl.DataFrame(DeltaTable(path).get_add_actions(flatten=True))
-        for file, size_bytes in files.select("path", "size_bytes").iter_rows():
-            try:
-                if (path / file).stat().st_size == size_bytes:
-                    continue
-            except OSError:
-                pass
-            return str(path / file)
-    return None
+def _check(table: Path) -> None:
+    """ValueError for the first file that is not as the table's log says, or no Parquet file."""
+    try:
+        files = pl.DataFrame(DeltaTable(table).get_add_actions(flatten=True))
+    except DeltaError as error:
+        reason = str(error).partition("\n")[0]
+        raise ValueError(f"the store is damaged: {table}/_delta_log: {reason}") from None
+    for name, size_bytes in files.select("path", "size_bytes").iter_rows():
+        path = table / name
+        if wrong := _wrong(path, size_bytes):
+            raise ValueError(
+                f"the store is damaged: {path} {wrong} (docs/store.md says what to do)"
+            )
+
+
+def _wrong(path: Path, size_bytes: int) -> str | None:
+    """What is wrong with a file; None if it looks whole."""
+    try:
+        with path.open("rb") as file:
+            if file.seek(0, 2) != size_bytes:
+                return "is not as long as its log says"
+            file.seek(-len(MAGIC), 2)
+            return None if file.read() == MAGIC else "is no Parquet file"
+    except OSError as error:
+        return f"cannot be read: {error.strerror}"
 
 
 def between(
@@ -48,7 +80,7 @@ def between(
 
     A piece has about PIECE_ROWS rows, so that its reader can sort it whatever the table's size.
     """
-    frames = scan(store)
+    frames = scan(store, (table,))
     if table not in frames:
         raise FileNotFoundError(f"no table {table} in {store}")
     frame = frames[table]

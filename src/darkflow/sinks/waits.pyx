@@ -11,7 +11,7 @@ from libc.string cimport memmove
 from darkflow.flow.batch cimport Events
 from darkflow.flow.delays cimport Delays
 from darkflow.flow.layout cimport (
-    EVENT_REACHED, EVENT_END, EVENT_LATE, attempt_t, event_t, key_of,
+    END_LATE_ANSWER, EVENT_REACHED, EVENT_END, EVENT_LATE, attempt_t, event_t, key_of,
 )
 from darkflow.flow.networks cimport Networks
 
@@ -27,7 +27,7 @@ ctypedef struct answer_t:
 
 cdef class Group:
     """What is known of one network: delays of answers, late ones too; spans from first to last SYN
-    of dark flows that resent one."""
+    of dark flows that resent one. A flow that was answered late is no dark flow here."""
 
     cdef readonly Delays delays, spans
     cdef readonly uint64_t dark
@@ -101,7 +101,7 @@ cdef class Waits:
         elif event.kind == EVENT_LATE:
             # Its time was over when the verdict fell.
             group.delays.add(event.t_ns - a.t0_ns)
-        else:
+        elif event.detail != END_LATE_ANSWER:
             group.dark += 1
             if a.syn_count > 1 + a.duplicate_count:
                 group.spans.add(a.last_syn_ns - a.t0_ns)

@@ -6,7 +6,7 @@ import json
 import signal
 import socket
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -68,13 +68,32 @@ def _one(
         kernel = status(place.control).get("kernel", {})
         darkflow.program.stop(signal.SIGTERM, END_S)
         events = _events(place.events)
-    return {
+    found = {
         "bytes_before": before, "bytes_after": after, "downloading_before": ok,
         "survived": went_on, "watched_s": round(lasted_s, 2), "kept": kernel.get("kept"),
         "hping3_exit": forged.exit_code,
         "cuts": [e["cut"]["cut_by"] for e in events if e["event_type"] == "cut"],
         "ends": [e["session"]["end_reason"] for e in events if e["event_type"] == "session"],
     }  # fmt: skip
+    check(setting, found)
+    return found
+
+
+def check(setting: str, found: Mapping[str, Any]) -> None:
+    """RuntimeError when this says nothing: no download to disturb, or no forged packet seen.
+
+    hping3 ends with 1 whether its packet got through or not, as nobody answers it: what tells is
+    that Darkflow has cut the flow, or has kept it although it saw the packet.
+    """
+    if not found["downloading_before"]:
+        raise RuntimeError(
+            f"--late-answer {setting}: the download had ended before the forged packet was sent"
+        )
+    if not found["cuts"] and not found["kept"]:
+        raise RuntimeError(
+            f"--late-answer {setting}: Darkflow saw no forged SYN+ACK (hping3 ended with status"
+            f" {found['hping3_exit']})"
+        )
 
 
 def downloaded(client: socket.socket, seconds: float) -> tuple[int, bool]:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import platform
-import subprocess
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from subprocess import SubprocessError
 from typing import Any
 
 from darkflow import __version__
@@ -22,6 +22,9 @@ PARTS = {
     "cut": "from the late answer to the cut, a minute",
     "lists": "lists of unused addresses beside the flow table, half a minute",
 }
+
+# Errors whose words are a sentence.
+SPOKEN = (OSError, RuntimeError, ValueError, AssertionError, SubprocessError)
 
 Report = Callable[[str], None]
 Read = Callable[[Path], dict[str, Any]]
@@ -46,8 +49,9 @@ def run(
             found = _one(name, quick, folder, report, read)
         except KeyboardInterrupt:
             found = {"failed": "interrupted"}
-        except (OSError, RuntimeError, AssertionError, subprocess.SubprocessError) as error:
-            found = {"failed": str(error) or type(error).__name__}
+        except Exception as error:
+            # Whatever it is: the other parts took minutes.
+            found = {"failed": _reason(error)}
         if "failed" in found:
             report(f"  {name}: {found['failed']}")
         found["elapsed_s"] = round(time.monotonic() - part_s, 1)
@@ -69,13 +73,21 @@ def _one(name: str, quick: bool, folder: Path, report: Report, read: Read) -> di
         said("reading the store")
         try:
             stored = read(place.store)
-        except (OSError, ValueError, RuntimeError) as error:
-            return {**found, "interrupted": interrupted, "store": None, "unread": str(error)}
+        except Exception as error:
+            return {**found, "interrupted": interrupted, "store": None, "unread": _reason(error)}
         return {**found, "interrupted": interrupted, "store": stored}
     if name == "forged":
         return forged.run(folder / "forged", quick, said)
     measures = {"throughput": machine.throughput, "cut": machine.cut, "lists": machine.lists}
     return measures[name](quick, said)
+
+
+def _reason(error: Exception) -> str:
+    """One line; the kind too where the words alone say little, as those of a KeyError."""
+    words = str(error).strip().partition("\n")[0]
+    if words and isinstance(error, SPOKEN):
+        return words
+    return f"{type(error).__name__}: {words}" if words else type(error).__name__
 
 
 def this_machine() -> dict[str, Any]:
