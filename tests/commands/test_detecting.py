@@ -9,10 +9,12 @@ from typing import Any
 
 import pytest
 
-from darkflow.commands.detecting import target_of, wanted
+from darkflow.commands.detecting import Detecting, target_of, wanted
+from darkflow.flow.networks import Networks
+from flow.test_scans import batches, sweep
 from running import darkflow
 from sinks.test_detections import settings_of
-from sinks.test_labels import mmdb
+from sinks.test_labels import damaged, mmdb
 from sinks.test_webhook import serving
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "lab.pcap"
@@ -97,6 +99,37 @@ def test_the_lab_s_scans_reach_files_store_and_server(tmp_path: Path) -> None:
     sql = "SELECT src_ip, flows FROM scans WHERE state = 'end' ORDER BY flows DESC LIMIT 1"
     rows = darkflow("query", "--store", str(tmp_path / "store"), "--format", "csv", sql)
     assert rows.stdout == "src_ip,flows\n198.51.100.30,512\n"
+
+
+def test_geoip_that_cannot_say_all_ends_nothing(tmp_path: Path) -> None:
+    only4 = mmdb(tmp_path / "4.mmdb", {"198.51.100.0/24": {"country": {"iso_code": "JP"}}}, 4)
+    broken, events = damaged(tmp_path / "broken.mmdb"), tmp_path / "events.jsonl"
+    done = darkflow("analyze", str(EXAMPLE), "--json", "--events", str(events),
+                    "--geoip", f"{only4},{broken}")  # fmt: skip
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert f"{broken} is damaged" in line
+    told = {e["src_ip"]: e["scan"]["country"]
+            for e in map(json.loads, events.read_text().splitlines()) if "scan" in e}  # fmt: skip
+    assert (told["198.51.100.20"], told["2001:db8:a::20"]) == ("JP", None)
+    top = {s["src_ip"]: s["country"] for s in json.loads(done.stdout)["top_sources"]}
+    assert (top["198.51.100.20"], top["2001:db8:a::20"]) == ("JP", None)
+
+
+def test_a_sensor_says_a_damaged_file_once_and_counts(tmp_path: Path) -> None:
+    broken, said = damaged(tmp_path / "broken.mmdb"), list[str]()
+    detecting = Detecting(settings_of(geoip=(broken,)), Networks.everything(), bytes(16), [], None,
+                          said.append)  # fmt: skip
+    sink = detecting.sink()
+    for events in batches(sweep(b"\xc6\x33\x64\x01", 30)):
+        sink.write(events)
+        detecting.look()
+    assert len(said) == 1
+    sink.close()
+    detecting.begin_close()
+    (line,) = said
+    assert line.startswith(f"{broken} is damaged: ")
+    assert detecting.counters()["dropped_labels"] == 2
 
 
 def test_sources_inside_come_first_in_the_tables() -> None:

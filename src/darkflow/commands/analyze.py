@@ -98,7 +98,9 @@ class Run:
         # Alerts that nobody has taken.
         self.undelivered: list[str] = []
         self.labels: Labels | None = None
-        if settings["known"] or settings["geoip"]:
+        if wired.detecting is not None and (settings["known"] or settings["geoip"]):
+            self.labels = wired.detecting.labels
+        elif settings["known"] or settings["geoip"]:
             from darkflow.commands.detecting import labels_of
 
             self.labels = labels_of(settings)
@@ -180,6 +182,8 @@ class Run:
     def troubles(self, document: dict[str, Any]) -> list[str]:
         """One line for each thing that could not be read or written."""
         lines = [*self.source.troubles, *self.pipeline.troubles, *self.undelivered]
+        if self.labels is not None:
+            lines += self.labels.troubles
         unknown = {
             name.removeprefix("link_type_"): count
             for name, count in document["undecoded"].items()

@@ -70,7 +70,9 @@ class Detecting:
 
         self._boxes: list[Outbox] = []
         alerts = None
-        labels = labels_of(settings)
+        self._say = say
+        self._said = 0
+        self.labels = labels_of(settings)
         if settings["alert"]:
             from darkflow.sinks.alerts import AlertLimits, Alerts
             from darkflow.sinks.outbox import Outbox
@@ -82,7 +84,7 @@ class Detecting:
             )
             alerts = Alerts(self._boxes, limits)
         self._detections = Detections(
-            networks, settings, seed, labels, ScanRecords(boxes, store), alerts
+            networks, settings, seed, self.labels, ScanRecords(boxes, store), alerts
         )
 
     def sink(self) -> Sink:
@@ -103,12 +105,19 @@ class Detecting:
         return sum(box.dropped for box in self._boxes)
 
     def look(self) -> None:
-        """Called now and then: an output that hangs is said."""
+        """Called now and then: an output that hangs is said, and a file that is damaged."""
         for box in self._boxes:
             box.look()
+        self._say_troubles()
+
+    def _say_troubles(self) -> None:
+        for line in self.labels.troubles[self._said :]:
+            self._said += 1
+            self._say(line)
 
     def begin_close(self) -> None:
         """Nothing more comes."""
+        self._say_troubles()
         for box in self._boxes:
             box.begin_close()
 

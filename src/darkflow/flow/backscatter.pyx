@@ -22,7 +22,7 @@ from darkflow.flow.pool cimport (
     at, entry_t, pool_find, pool_free, pool_give, pool_init, pool_t, pool_take, put_last, take_out,
 )
 from darkflow.flow.tops cimport count_port, ports_text, tops_t
-from darkflow.flow.detection import Backscatter
+from darkflow.flow.detection import BACK_NS as _BACK_NS, Backscatter
 from darkflow.flow.sketches import Sketches
 
 cdef enum:
@@ -40,7 +40,7 @@ cdef enum:
     MOST_SET = PEER_BITS >> 3
 
 # Not in the enum: constants of that size would make C count times without a sign.
-cdef int64_t BACK_NS = 10_000_000_000
+cdef int64_t BACK_NS = _BACK_NS
 cdef int64_t SLOT_NS = 10_000_000_000
 cdef int64_t PEER_NS = 900_000_000_000
 ANSWERS = ("", "syn_ack", "rst", "both")

@@ -34,6 +34,9 @@ class Events:
     count: int
     now_ns: int
     def __len__(self) -> int: ...
+    @property
+    def first_ns(self) -> int:
+        """When the first of them happened; without any, `now_ns`."""
     def to_list(self) -> list[dict[str, Any]]:
         """The rows as dicts, for tests and debugging."""
     def verdicts(

@@ -137,6 +137,11 @@ cdef class Events:
         """The rows as dicts, for tests and debugging."""
         return [_event(&self.events[i]) for i in range(self.count)]
 
+    @property
+    def first_ns(self):
+        """When the first of them happened; without any, `now_ns`."""
+        return self.events[0].t_ns if self.count else self.now_ns
+
     def verdicts(self):
         """Verdicts "dark" and late answers: (is late, t_ns, t0_ns, flow, head, TCP's bytes, whole).
 

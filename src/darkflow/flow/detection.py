@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from darkflow.units import WatchedRanges
 
 SECOND_NS = 1_000_000_000
+# Time that goes back so far is another clock's: what was known ends there.
+BACK_NS = 10 * SECOND_NS
 # A tenth of what is watched, five at least, is enough for a scan of a small prefix.
 TENTH, FEWEST_HOSTS = 10, 5
 # Below a telescope's size, and never lower than what retransmissions of one answer can reach.

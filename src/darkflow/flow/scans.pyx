@@ -26,7 +26,7 @@ from darkflow.flow.pool cimport (
     at, entry_t, pool_find, pool_free, pool_give, pool_init, pool_t, pool_take, put_last, take_out,
 )
 from darkflow.flow.tops cimport count_port, ports_text, tops_t
-from darkflow.flow.detection import Scan
+from darkflow.flow.detection import BACK_NS as _BACK_NS, Scan
 from darkflow.flow.networks import DIRECTIONS
 from darkflow.flow.sketches import Sketches
 
@@ -43,8 +43,7 @@ cdef enum:
     KNOWN = 1
     SUCCEEDS = 4                    # Jung's benign host finds so many for one it does not find
 
-# Time that goes back so far is another clock's: what was known ends there.
-cdef int64_t BACK_NS = 10_000_000_000
+cdef int64_t BACK_NS = _BACK_NS
 TRW = ("undecided", "scanner", "benign")
 
 

@@ -81,6 +81,9 @@ class Detections:
         """One batch of one worker."""
         with self._lock:
             scans, victims = self._scans.observe(events), self._victims.observe(events)
+            if self.alerts is not None:
+                # What this batch tells is of a digest's next period if that has begun with it.
+                self.alerts.pass_time(events.first_ns)
             self._tell(scans, victims)
             if self.alerts is not None:
                 self.alerts.pass_time(events.now_ns)
@@ -96,7 +99,7 @@ class Detections:
 
     def _tell(self, scans: list[Scan], victims: list[Backscatter]) -> None:
         for scan in scans:
-            label = self.labels.of(scan.source)
+            label = self.labels.of(scan.source, scan.prefix_length)
             line = self._records.scan(scan, label)
             if self.alerts is not None:
                 self.alerts.scan(scan, label, line)
@@ -108,11 +111,17 @@ class Detections:
 
     def counters(self) -> dict[str, int]:
         """By metric."""
+        alerts = self.alerts
         return {
             "scans": self._scans.begun,
             "backscatter": self._victims.begun,
+            "alerts_sent": 0 if alerts is None else alerts.sent,
+            "alerts_repeated": 0 if alerts is None else alerts.repeated,
+            "alerts_suppressed": 0 if alerts is None else alerts.suppressed,
             "dropped_scans": self._scans.evicted + self._victims.evicted,
             "dropped_targets": self._scans.lost + self._victims.lost,
+            "dropped_digest": 0 if alerts is None else alerts.forgotten,
+            "dropped_labels": self.labels.failed,
         }
 
 

@@ -3,11 +3,23 @@
 from __future__ import annotations
 
 import ipaddress
+import os
+import stat
+import struct
 from dataclasses import dataclass
-from typing import Any
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 LARGEST_BYTES = 64 << 20
+LARGEST_DATABASE_BYTES = 2 << 30
+# What a file that is damaged makes maxminddb raise; its own InvalidDatabaseError is a RuntimeError.
+DAMAGE = (ValueError, RuntimeError, TypeError, LookupError, struct.error)
 NAME_CHARACTERS = 200
+# RFC 6793
+LARGEST_ASN = (1 << 32) - 1
+ASN_DIGITS = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,34 +37,58 @@ NOBODY = Label()
 class Labels:
     """Names from a list of CIDRs, countries and systems from MMDB files.
 
+    `failed`: lookups in MMDB files that are damaged; `troubles`: a line for each of these files.
     ValueError says what is wrong with a file, and where.
     """
 
     def __init__(self, known: str | None = None, geoip: tuple[str, ...] = ()) -> None:
+        self.failed = 0
+        self.troubles: list[str] = []
         # Names by length of prefix, the longest first, then by the network's bits.
         self._names: dict[tuple[int, int], dict[int, str]] = {}
         if known:
             self._read(known)
         self._names = dict(sorted(self._names.items(), reverse=True))
-        self._databases = [_open(path) for path in geoip]
+        self._databases = [(path, _open(path)) for path in geoip]
 
-    def of(self, address: bytes) -> Label:
-        """What is said of a packed address."""
+    def of(self, address: bytes, length: int | None = None) -> Label:
+        """What is said of a packed address, or of the prefix of that length that begins there.
+
+        A name holds for a prefix only if it is the name of the whole; country and system are those
+        of its first address.
+        """
         if not self._names and not self._databases:
             return NOBODY
         country, asn = None, None
-        for database in self._databases:
-            record = database.get(str(ipaddress.ip_address(address)))
+        for path, database in self._databases:
+            if len(address) == 16 and database.metadata().ip_version == 4:
+                continue
+            try:
+                record = database.get(ipaddress.ip_address(address))
+            except DAMAGE:
+                self._fail(path)
+                continue
             if isinstance(record, dict):
                 country = country or _country(record)
                 asn = asn if asn is not None else _asn(record)
-        return Label(self._name(address), country, asn)
+        return Label(self._name(address, length), country, asn)
 
-    def _name(self, address: bytes) -> str | None:
+    def _fail(self, path: str) -> None:
+        self.failed += 1
+        line = (
+            f"{path} is damaged: countries or systems of some addresses are missing: get it again"
+        )
+        if line not in self.troubles:
+            self.troubles.append(line)
+
+    def _name(self, address: bytes, prefix_length: int | None) -> str | None:
         bits = 8 * len(address)
+        longest = bits if prefix_length is None else prefix_length
         number = int.from_bytes(address, "big")
         for (length, size), names in self._names.items():
-            if size == bits and (name := names.get(number >> (bits - length))) is not None:
+            if size != bits or length > longest:
+                continue
+            if (name := names.get(number >> (bits - length))) is not None:
                 return name
         return None
 
@@ -91,11 +127,25 @@ def _open(path: str) -> Any:
     except ImportError:
         raise ValueError("--geoip needs maxminddb: pip install 'darkflow[scans]'") from None
     try:
-        return maxminddb.open_database(path)
+        found = os.stat(path)  # noqa: PTH116 (pathlib is slow to import)
     except OSError as error:
         raise ValueError(f"cannot read {path}: {error.strerror}") from None
-    except maxminddb.InvalidDatabaseError:
+    if not stat.S_ISREG(found.st_mode):
+        raise ValueError(f"{path}: is no MMDB file")
+    if found.st_size > LARGEST_DATABASE_BYTES:
+        raise ValueError(f"{path}: larger than 2 GiB: is it an MMDB file?")
+    try:
+        # Not mapped: the file may be written anew while it is used.
+        database = maxminddb.open_database(path, maxminddb.MODE_MEMORY)
+    except OSError as error:
+        raise ValueError(f"cannot read {path}: {error.strerror}") from None
+    except MemoryError:
+        raise ValueError(f"{path}: no memory for its {found.st_size >> 20} MiB") from None
+    except DAMAGE:
         raise ValueError(f"{path}: is no MMDB file") from None
+    if database.metadata().ip_version not in (4, 6):
+        raise ValueError(f"{path}: is no MMDB file")
+    return database
 
 
 def _country(record: dict[str, Any]) -> str | None:
@@ -104,7 +154,7 @@ def _country(record: dict[str, Any]) -> str | None:
         found = record.get(name)
         if isinstance(found, dict):
             found = found.get("iso_code")
-        if isinstance(found, str) and len(found) == 2:
+        if isinstance(found, str) and len(found) == 2 and found.isascii() and found.isalpha():
             return found
     return None
 
@@ -113,5 +163,8 @@ def _asn(record: dict[str, Any]) -> int | None:
     found = record.get("autonomous_system_number", record.get("asn"))
     if isinstance(found, str):
         digits = found.upper().removeprefix("AS")
-        return int(digits) if digits.isascii() and digits.isdigit() else None
-    return found if isinstance(found, int) else None
+        if len(digits) > ASN_DIGITS or not (digits.isascii() and digits.isdigit()):
+            return None
+        found = int(digits)
+    # Those of a damaged file can be of any size, and the store's column is not.
+    return found if isinstance(found, int) and 0 <= found <= LARGEST_ASN else None

@@ -80,11 +80,19 @@ METRICS: tuple[Metric, ...] = (
            " failed"),
     Metric("scans", "counter", "scans", "that have begun"),
     Metric("backscatter", "counter", "victims", "that backscatter has told of"),
+    Metric("alerts_sent", "counter", "alerts", "for each target of `--alert`"),
+    Metric("alerts_repeated", "counter", "finds", "that were no alert: one of the same source and"
+           " kind was sent within `--alert-window`"),
+    Metric("alerts_suppressed", "counter", "finds", "that were no alert: `--alert-rate` was"
+           " reached"),
     Metric("dropped_scans", "counter", "sources", "forgotten early, of scans and backscatter: too"
            " many at one time"),
     Metric("dropped_targets", "counter", "targets", "of scans, not told apart: datasketches is not"
            " installed"),
     Metric("dropped_alerts", "counter", "alerts", "not delivered"),
+    Metric("dropped_digest", "counter", "sources", "of scans, forgotten before the end of their"
+           " digest: too many"),
+    Metric("dropped_labels", "counter", "lookups", "of an address in a damaged file of `--geoip`"),
     Metric("clamped", "counter", "packets", "too far out of order: judged at a later time"),
     Metric("queue_flows", "gauge", "flows", "in the delay queue now"),
     Metric("table_flows", "gauge", "flows", "in the flow table now"),
