@@ -38,7 +38,8 @@ def test_a_source_whose_flows_are_dealt_out_is_one_scan() -> None:
     assert (begin["scan"]["state"], begin["scan"]["dark_targets"]) == ("begin", 25)
     assert (end["scan"]["state"], end["scan"]["dark_targets"]) == ("end", 60)
     assert detections.counters() == {
-        "scans": 1, "backscatter": 0, "dropped_scans": 0, "dropped_targets": 0,
+        "scans": 1, "backscatter": 0, "dropped_scans": 0, "dropped_resets": 0,
+        "dropped_targets": 0,
     }  # fmt: skip
 
 

@@ -112,6 +112,7 @@ class Detections:
             "scans": self._scans.begun,
             "backscatter": self._victims.begun,
             "dropped_scans": self._scans.evicted + self._victims.evicted,
+            "dropped_resets": self._victims.unjudged,
             "dropped_targets": self._scans.lost + self._victims.lost,
         }
 
