@@ -62,6 +62,7 @@ class Adaptive:
     bound: float
     flows: dict[Any, list[int]] = field(default_factory=dict)
     heard: dict[Any, int] = field(default_factory=dict)
+    first_ns: int | None = None  # the first SYN or answer
     cases: int = 0
     falses: list[int] = field(default_factory=lambda: [0] * SHORTER)
     counts: dict[str, int] = field(
@@ -75,6 +76,12 @@ class Adaptive:
             if hits < len(LIMITS) and self.cases * self.bound >= LIMITS[hits]:
                 return at
         return len(self.holds_ns)
+
+    def listened(self, now_ns: int) -> bool:
+        """Whether who was heard before we listened is no longer alive by it."""
+        if self.first_ns is None:
+            self.first_ns = now_ns
+        return now_ns - self.first_ns >= self.alive_ns
 
     def alive(self, address: Any, now_ns: int) -> bool:
         """Whether it was heard lately."""
@@ -90,7 +97,7 @@ class Adaptive:
             and not self.alive(a.flow[2], now_ns)
         )
         self.counts["listed"] += a.listed
-        if a.listed and self.level() < len(self.holds_ns):
+        if self.listened(now_ns) and a.listed and self.level() < len(self.holds_ns):
             a.level = self.level()
             a.hold_ns = self.holds_ns[a.level]
 
@@ -102,6 +109,7 @@ class Adaptive:
 
     def hear(self, packet: dict[str, Any]) -> None:
         """A SYN+ACK or RST."""
+        self.listened(packet["t_ns"])
         self.heard[packet["flow"][2]] = packet["t_ns"]
         self.flows.pop(packet["flow"][2:], None)
 

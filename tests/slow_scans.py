@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from darkflow.flow.detection import Backscatter, BackscatterLimits, Scan, ScanLimits
-from darkflow.flow.networks import Networks
+from darkflow.flow.networks import DIRECTIONS, Networks
 
 
 def prefix_of(address: bytes, length: int) -> bytes:
@@ -34,9 +34,10 @@ class Source:
     dark: list[dict[str, Any]] = field(default_factory=list)
     live: list[dict[str, Any]] = field(default_factory=list)
     contacts: list[bool] = field(default_factory=list)  # first contacts: was it a failure?
+    directions: list[str] = field(default_factory=list)  # of the dark ones
     begun: bool = False
     inside: bool = False
-    direction: str = ""
+    start_ns: int = 0  # as its beginning told
 
     def trw(self) -> str:
         """Jung's test over all first contacts, as he writes it, with his numbers."""
@@ -60,16 +61,30 @@ class Source:
         most = max(flows, key=lambda n: (flows[n], best[n], -n))
         return most, best[most]
 
+    def direction(self) -> str:
+        """That of most dark flows; of equals the first."""
+        return max(DIRECTIONS, key=self.directions.count)
+
+    def outside(self) -> int:
+        """Different dark destinations outside, of a source of our own."""
+        pairs = zip(self.dark, self.directions, strict=True)
+        return self.hosts([e for e, direction in pairs if direction == "outbound"])
+
     def told(self, state: str) -> Scan:
         """What is known."""
         hosts, ports = self.hosts(self.dark), Counter(e["dport"] for e in self.dark)
+        start_ns, direction = min(e["t0_ns"] for e in self.dark), self.direction()
+        if state == "end":
+            start_ns = self.start_ns
+        if state == "inside":
+            hosts, direction = self.outside(), "outbound"
         kind = "port_scan" if hosts <= 5 else "random_scan"
         return Scan(
             self.address, self.prefix, state, "address_scan" if len(ports) <= 5 else kind,
-            min(e["t0_ns"] for e in self.dark), max(e["t0_ns"] for e in self.dark),
+            start_ns, max(e["t0_ns"] for e in self.dark),
             len(self.dark) + len(self.live), sum(e["syn_count"] for e in self.dark + self.live),
             hosts, self.hosts(self.live), len(ports), ports_text(ports), self.trw(),
-            self.direction, *self.tool(),
+            direction, *self.tool(),
         )  # fmt: skip
 
 
@@ -127,8 +142,8 @@ class SlowScans:
         failed = event["event"] == "dark"
         if first:
             source.contacts.append(failed)
-        if failed and not source.dark:
-            source.direction = self.networks.direction_of(event["src"], event["dst"])
+        if failed:
+            source.directions.append(self.networks.direction_of(event["src"], event["dst"]))
         (source.dark if failed else source.live).append(event)
         if failed or not source.dark:
             source.heard_ns = event["t_ns"]
@@ -137,21 +152,20 @@ class SlowScans:
         limits = self.limits
         hosts = source.hosts(source.dark)
         pairs = len({(e["dst"], e["dport"]) for e in source.dark})
-        watched = source.direction in ("inbound", "internal")
+        watched = source.direction() in ("inbound", "internal")
         whole = source.prefix in (32, 128)
-        if source.begun:
-            return
-        if (
+        if not source.begun and (
             (hosts >= (limits.hosts if watched else limits.targets)[v6]
              or pairs >= limits.targets[v6])
-            and 4 * hosts >= source.hosts(source.live)
+            and 4 * hosts > source.hosts(source.live)
             and (whole or len({e["src"] for e in source.dark}) > 5)
         ):  # fmt: skip
             source.begun = True
             self.scans.append(source.told("begin"))
+            source.start_ns = self.scans[-1].start_ns
         elif (
-            whole and source.direction == "outbound" and not source.inside
-            and hosts >= limits.inside
+            whole and source.directions[-1] == "outbound" and not source.inside
+            and source.outside() >= limits.inside
         ):  # fmt: skip
             source.inside = True
             self.scans.append(source.told("inside"))
@@ -194,6 +208,7 @@ class SlowVictims:
         """One batch."""
         for event in events:
             if event["event"] == "reached":
+                self._pass_time(event["t_ns"])
                 self.peers[0] |= {event["src"], event["dst"]}
             if event["event"] == "unsolicited":
                 self._pass_time(event["t_ns"])
@@ -202,8 +217,10 @@ class SlowVictims:
 
     def _pass_time(self, now_ns: int) -> None:
         if self.turned_ns + 900_000_000_000 < now_ns:
-            self.turned_ns = now_ns
+            self.turned_ns += 900_000_000_000
             self.peers = [set(), self.peers[0]]
+            if self.turned_ns + 900_000_000_000 < now_ns:
+                self.turned_ns, self.peers = now_ns, [set(), set()]
         for address, victim in list(self.victims.items()):
             if victim.packets[-1]["t_ns"] + self.limits.gap_ns < now_ns:
                 self._drop(address)

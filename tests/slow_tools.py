@@ -33,6 +33,12 @@ class Syn:
         return self.packet[12:16] if self.v4 else self.packet[8:24]
 
     @property
+    def flow(self) -> bytes:
+        """Its addresses and ports."""
+        assert self.tcp is not None
+        return self.packet[12:20] * self.v4 + self.packet[8:40] * (not self.v4) + self.tcp[:4]
+
+    @property
     def target(self) -> int:
         """The IPv4 destination as a number."""
         return int.from_bytes(self.packet[16:20], "big")
@@ -119,7 +125,8 @@ class Source:
     last_s: int
     hits: Counter[str] = field(default_factory=Counter)
     misses: Counter[str] = field(default_factory=Counter)
-    nmap_seq: int | None = None
+    nmap: Syn | None = None
+    zmap: Syn | None = None
     hping3_port: int | None = None
     masscan_id: bytes | None = None
     last: Syn | None = None
@@ -137,8 +144,12 @@ class Source:
         """One more SYN."""
         assert syn.tcp is not None
         sport, _, seq = struct.unpack("!HHI", syn.tcp[:8])
-        if "like zmap" in found:
-            self.count("zmap", "is zmap" in found)
+        if "is zmap" in found:
+            if self.zmap is None or self.zmap.flow != syn.flow:
+                self.count("zmap", True)
+            self.zmap = syn
+        elif "like zmap" in found:
+            self.count("zmap", False)
         if "is masscan" in found:
             if self.masscan_id != syn.packet[4:6]:
                 self.count("masscan", True)
@@ -148,10 +159,10 @@ class Source:
         if "like new zmap" in found:
             self.count("new zmap", not syn.resent)
         if "like nmap" in found:
-            if self.nmap_seq is not None:
-                x = seq ^ self.nmap_seq
+            if self.nmap is not None and self.nmap.flow != syn.flow:
+                x = seq ^ int.from_bytes(self.nmap.tcp_bytes(4, 8), "big")
                 self.count("nmap", x >> 16 == x & 0xFFFF and x & 0xFF00 == 0)
-            self.nmap_seq = seq
+            self.nmap = syn
         if "like hping3" in found:
             if self.hping3_port is not None:
                 self.count("hping3", 1 <= (sport - self.hping3_port) % 65536 <= 64)

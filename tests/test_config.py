@@ -134,6 +134,13 @@ def test_counts(text: str, count: int) -> None:
     assert parse_count(text) == count
 
 
+@pytest.mark.parametrize("text", ["1000000000000000001", "9" * 23, "9" * 5000])
+def test_counts_that_no_counter_holds_are_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="is more than 1000000000000000000"):
+        parse_count(text)
+    assert parse_count("0" * 99 + "1" + "0" * 18) == 10**18
+
+
 @pytest.mark.parametrize("text", ["0", "", "-1", "+1", "1.5", "1e3", "ten", "²", "٣", "1_0"])
 def test_what_is_no_count_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="is not a whole number of at least 1"):
@@ -323,6 +330,13 @@ def test_where_nobody_can_listen(text: str) -> None:
 )
 def test_shares(text: str, share: float) -> None:
     assert units.parse_share(text) == pytest.approx(share)
+
+
+@pytest.mark.parametrize("text", ["0.00000000000000000001%", "0.00000009%", "0.0000000001"])
+def test_shares_of_which_nothing_can_be_shown_are_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r"too small a share: at least 0\.0000001%"):
+        units.parse_share(text)
+    assert units.parse_share("0.0000001%") == pytest.approx(1e-9)
 
 
 @pytest.mark.parametrize("text", ["", "%", "0", "1", "100%", "-1%", "1e-4", "0.1s", "nan", "1.2.3"])

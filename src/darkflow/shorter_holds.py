@@ -26,7 +26,8 @@ SHORTER_HOLDS: tuple[Setting, ...] = (
     Setting(
         "adaptive_alive", ("--adaptive-alive",), "24h", "time",
         "an address that sent a SYN+ACK or RST within this time is alive: held for T, on every"
-        " port; dark flows so far apart are not in a row", parse_positive_time,
+        " port; dark flows so far apart are not in a row; nothing is shortened before packets were"
+        " seen for so long", parse_positive_time,
     ),
     Setting(
         "adaptive_size", ("--adaptive-size",), "65536", "entries",

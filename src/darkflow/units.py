@@ -26,6 +26,8 @@ _TIME_UNITS = {
 _BYTE_UNITS = {"": 1, "B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
 LONGEST_NS = 24 * 3600 * SECOND_NS
 MOST_BYTES = 1 << 40
+MOST = 10**18
+SMALLEST_SHARE = 1e-9
 
 
 def _split(text: str) -> tuple[str, str]:
@@ -72,10 +74,13 @@ def parse_bytes(text: str) -> int:
 
 
 def parse_count(text: str) -> int:
-    """A whole number of at least 1."""
-    if not text.strip().isascii() or not text.strip().isdigit() or int(text) < 1:
+    """A whole number of at least 1, at most 10^18."""
+    digits = text.strip().lstrip("0")
+    if not text.strip().isascii() or not text.strip().isdigit() or not digits:
         raise ValueError(f"{text!r} is not a whole number of at least 1")
-    return int(text)
+    if len(digits) > len(str(MOST)) or int(digits) > MOST:
+        raise ValueError(f"{text!r} is more than {MOST}")
+    return int(digits)
 
 
 def parse_rows(text: str) -> int:
@@ -111,7 +116,7 @@ def parse_store_bytes(text: str) -> int:
 
 
 def parse_share(text: str) -> float:
-    """A share between 0 and 1, neither of them, from "0.01%" or "0.0001"."""
+    """A share of at least 10^-9 and less than 1, from "0.01%" or "0.0001"."""
     number, unit = _split(text)
     try:
         share = float(number) / {"%": 100, "": 1}[unit]
@@ -119,6 +124,8 @@ def parse_share(text: str) -> float:
         share = 0.0
     if not 0 < share < 1:
         raise ValueError(f"{text!r} is no share between 0 and 1: write for example 0.01% or 0.0001")
+    if round(share, 12) < SMALLEST_SHARE:
+        raise ValueError(f"{text!r} is too small a share: at least 0.0000001%")
     return share
 
 

@@ -12,7 +12,7 @@ from writers import RAW, SECOND_NS, Flow, Pcap
 
 START_NS = 1_772_366_400 * SECOND_NS
 QUICKLY = ("--adaptive", "1s", "--adaptive-max-false", "50%", "--adaptive-often", "2",
-           "--adaptive-long", "20s")  # fmt: skip
+           "--adaptive-long", "20s", "--adaptive-alive", "60s")  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -64,6 +64,8 @@ def test_the_store_has_the_hold_and_the_counters(capture: str, tmp_path: Path) -
         ("analyze", ("--adaptive", "1s", "--idle", "4s"), "--adaptive needs an --idle"),
         ("analyze", ("--adaptive", "1s", "--adaptive-size", "99999999"), "--adaptive-size"),
         ("analyze", ("--adaptive", "1s", "--adaptive-max-false", "2"), "adaptive-max-false"),
+        ("analyze", ("--adaptive", "1s", "--adaptive-often", "9" * 23), "--adaptive-often"),
+        ("analyze", ("--adaptive", "1s", "--adaptive-max-false", f"0.{'0' * 19}1%"), "too small"),
         ("sensor", ("--adaptive", "1s", "--workers", "2"), "--adaptive cannot go with --workers"),
     ],
 )

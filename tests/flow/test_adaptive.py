@@ -39,6 +39,13 @@ def adaptive(bound: float = BOUND, **more: Any) -> Adaptive:
     return Adaptive((HOLD_NS, SECOND_NS), EVIDENCE, bound, **values)
 
 
+def listened(packets: list[dict[str, Any]], for_ns: int = ALIVE_NS + 1) -> list[dict[str, Any]]:
+    """The same after so much time; an answer to nothing, from elsewhere, begins it."""
+    flow = (b"\1\2\3\4", 1, b"\1\2\3\5", 1)
+    first = {"t_ns": packets[0]["t_ns"] - for_ns, "flow": flow, "ip_id": 0, "isn": 0}
+    return [first | {"kind": "syn_ack", "icmp": (3, 1)}, *packets]
+
+
 @st.composite
 def traffic(draw: st.DrawFn) -> tuple[list[list[dict[str, Any]]], int]:
     """Packets that mostly nobody answers, in batches, after a time that filled the list."""
@@ -65,8 +72,14 @@ def both(
     end_ns: int,
     sizes: tuple[int, int] = (1 << 10, 1 << 10),
     bound: float = BOUND,
+    after_ns: int = ALIVE_NS + 1,
 ) -> tuple[list[dict[str, Any]], Engine, Oracle]:
-    """Events of the engine, the engine, and the oracle that has seen the same; they agree."""
+    """Events of the engine, the engine, and the oracle that has seen the same; they agree.
+
+    after_ns: for how long they have listened before; 0: not at all.
+    """
+    if after_ns:
+        batches = [listened(batches[0] or batches[1], after_ns)[:1], *batches]
     decoder, engine = Decoder(), Engine(HOLD_NS, IDLE_NS, sizes, tells=True)
     engine.adapt(adaptive(bound))
     events: list[dict[str, Any]] = []
@@ -97,11 +110,14 @@ def told(engine: Engine) -> dict[str, int]:
 
 
 @settings(max_examples=150, deadline=None)
-@given(traffic(), st.sampled_from([(1 << 10, 1 << 10), (3, 2)]), st.sampled_from([0.9, 0.5]))
+@given(
+    traffic(), st.sampled_from([(1 << 10, 1 << 10), (3, 2)]), st.sampled_from([0.9, 0.5]),
+    st.sampled_from([0, ALIVE_NS - 75 * SECOND_NS, ALIVE_NS, ALIVE_NS]),
+)  # fmt: skip
 def test_the_engine_is_the_oracle_with_shorter_holds(
-    case: tuple[list[list[dict[str, Any]]], int], sizes: tuple[int, int], bound: float
+    case: tuple[list[list[dict[str, Any]]], int], sizes: tuple[int, int], bound: float, after: int
 ) -> None:
-    both(*case, sizes, bound)
+    both(*case, sizes, bound, after)
 
 
 def scan(
@@ -132,6 +148,22 @@ def test_first_it_must_be_shown_that_it_costs_little() -> None:
     events, engine, _ = both([scan(14, 10 * SECOND_NS)], 300 * SECOND_NS, bound=0.1)
     assert holds(events) == [5] * 14
     assert told(engine) == {"listed": 11, "early": 0, "false": 0, "unwatched": 0}
+
+
+def test_before_it_has_listened_for_the_time_that_is_set_nothing_is_shortened() -> None:
+    """Who was heard last before the program began may be alive by that setting."""
+    asked = scan(40, 10 * SECOND_NS)
+    events, engine, _ = both([asked], 900 * SECOND_NS, after_ns=0)
+    early = [
+        e["t0_ns"] for e in events if e["event"] == "dark" and e["t_ns"] - e["t0_ns"] < HOLD_NS
+    ]
+    assert min(early) == asked[0]["t_ns"] + ALIVE_NS
+    assert told(engine)["listed"] == 37  # and watched, so that there is evidence by then
+    assert engine.adaptive is not None
+    assert engine.adaptive.short_hold_ns == SECOND_NS
+    _, engine, _ = both([asked[:20]], 300 * SECOND_NS, after_ns=0)
+    assert engine.adaptive is not None
+    assert engine.adaptive.short_hold_ns == HOLD_NS
 
 
 def test_who_answered_is_held_for_t_on_every_port_for_the_time_that_is_set() -> None:
@@ -253,7 +285,7 @@ def test_off_it_changes_nothing() -> None:
 def test_whatever_is_forgotten_no_living_address_gets_a_shorter_hold(
     case: tuple[list[list[dict[str, Any]]], int], seed: bytes
 ) -> None:
-    packets = [p for batch in case[0] for p in batch]
+    packets = listened([p for batch in case[0] for p in batch])
     engine = Engine(HOLD_NS, IDLE_NS)
     engine.adapt(adaptive(0.9, size=1, seed=seed))
     events = seen(engine, packets_of(Decoder(), packets, packets[-1]["t_ns"]))
@@ -272,7 +304,7 @@ def test_an_address_that_had_to_be_forgotten_still_counts_as_alive() -> None:
     engine = Engine(HOLD_NS, IDLE_NS)
     small = adaptive(0.9, size=1)
     engine.adapt(small)
-    events = seen(engine, packets_of(Decoder(), [lives, *crowd, *packets], 1 << 40))
+    events = seen(engine, packets_of(Decoder(), listened([lives, *crowd, *packets]), 1 << 40))
     assert small.evicted == 1
     found = [(e["t0_ns"], e["t_ns"]) for e in events if e["event"] == "dark"]
     early = [t0_ns for t0_ns, t_ns in found if t_ns - t0_ns < HOLD_NS]
@@ -309,7 +341,7 @@ def test_deadlines_sizes_and_restart_count_every_queue() -> None:
     engine.adapt(adaptive())
     packets = scan(12, 10 * SECOND_NS)
     last_ns = packets[-1]["t_ns"]
-    seen(engine, packets_of(decoder, packets, last_ns))
+    seen(engine, packets_of(decoder, listened(packets), last_ns))
     assert engine.deadline_ns() == last_ns + SECOND_NS + 1
     assert engine.sizes[0] == 1
     answered = answer(packets[-1], 500_000_000)
@@ -319,7 +351,7 @@ def test_deadlines_sizes_and_restart_count_every_queue() -> None:
     assert engine.sizes[0] == 0
     engine.restart()
     again = scan(12, 10 * SECOND_NS)
-    seen(engine, packets_of(decoder, again, last_ns))
+    seen(engine, packets_of(decoder, listened(again), last_ns))
     assert engine.deadline_ns() == last_ns + SECOND_NS + 1  # it had to be learnt anew, and was
 
 
@@ -328,7 +360,9 @@ def test_lines_tell_the_hold_that_was_used() -> None:
     engine.adapt(adaptive())
     text = b"".join(
         lines.format(events)
-        for events in engine.observe(packets_of(Decoder(), scan(14, 10 * SECOND_NS), 1 << 40))
+        for events in engine.observe(
+            packets_of(Decoder(), listened(scan(14, 10 * SECOND_NS)), 1 << 40)
+        )
     )
     flows = [json.loads(line)["darkflow"] for line in text.splitlines()]
     assert [flow["hold_ns"] // SECOND_NS for flow in flows] == [5] * 9 + [1] * 5

@@ -118,6 +118,35 @@ def test_who_had_connections_half_an_hour_ago_is_a_stranger_again() -> None:
         assert len(told_of(sorted(connection + later), BackscatterLimits())) == count
 
 
+def after(quiet_ns: int) -> int:
+    """What is told of a flood of resets so long after a lone connection of its sender."""
+    client = Flow("198.51.100.1", 5000, "10.0.0.200", 80)
+    later = [(t_ns + quiet_ns, data) for t_ns, data in resets(0x04, 77)]
+    return len(told_of([(0, client.syn()), (1, client.answer()), *later], BackscatterLimits()))
+
+
+def test_a_silence_keeps_nobody_known_for_longer_than_half_an_hour() -> None:
+    assert [after(minutes * 60 * SECOND_NS) for minutes in (10, 29, 31, 300)] == [0, 0, 2, 2]
+
+
+def test_while_most_seem_to_have_connections_resets_are_not_judged_but_counted() -> None:
+    kernel = Victims(Networks.everything(), BackscatterLimits())
+    engine = Engine(HOLD_NS, IDLE_NS, tells=True)
+    frames: list[tuple[int, int, bytes]] = []
+    syn, answer = Flow().syn(), Flow().answer()
+    for n in range(72_000):
+        orig, resp = (0x64400000 + n).to_bytes(4, "big"), (0xAC100000 + n).to_bytes(4, "big")
+        frames.append((n, RAW, syn[:12] + orig + resp + syn[20:]))
+        frames.append((n, RAW, answer[:12] + resp + orig + answer[20:]))
+    frames += [(SECOND_NS + t_ns, RAW, data) for t_ns, data in resets(0x04, 77)]
+    decoder, told = Decoder(), []
+    for first in range(0, len(frames), 10_000):
+        rows = decoder.decode(Frames.of(frames[first : first + 10_000]))
+        told += [b for events in engine.observe(rows) for b in kernel.observe(events)]
+    assert told == []
+    assert 0 < kernel.unjudged <= 90
+
+
 def test_victims_are_limited_and_the_forgotten_counted() -> None:
     limits = BackscatterLimits(victims=64)
     attack = [(t, data) for t, data in resets(0x14, 0)]

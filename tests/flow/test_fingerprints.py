@@ -96,8 +96,14 @@ def runs(draw: st.DrawFn) -> Packets:
     return syns
 
 
+def resent(syns: Packets, draws: set[int]) -> Packets:
+    """Some of them come again, each when its flow's record has ended for certain."""
+    wait_ns = syns[-1][0] + 2 * (HOLD_NS + IDLE_NS)
+    return [(t_ns + wait_ns, packet) for n, (t_ns, packet) in enumerate(syns) if n in draws]
+
+
 def expected_of(syns: Packets) -> tuple[dict[Ends, Name], dict[Ends, Name]]:
-    """What the twin says of flows of one SYN each, at the verdicts and at the ends."""
+    """What the twin says of attempts of one SYN each, at the verdicts and at the ends."""
     tools, first, last = SlowTools(), dict[Ends, Name](), dict[Ends, Name]()
     steps: list[tuple[int, int, int]] = []
     for n, (t_ns, _) in enumerate(syns):
@@ -112,9 +118,10 @@ def expected_of(syns: Packets) -> tuple[dict[Ends, Name], dict[Ends, Name]]:
     return first, last
 
 
-@given(runs())
+@given(runs(), st.sets(st.integers(0, 11), max_size=4))
 @settings(max_examples=400, deadline=None)
-def test_the_kernel_names_what_the_twin_names(syns: Packets) -> None:
+def test_the_kernel_names_what_the_twin_names(syns: Packets, again: set[int]) -> None:
+    syns = syns + resent(syns, again)
     first, last = expected_of(syns)
     assert judged(syns, seed=bytes(range(16))) == (first, last, 0)
 

@@ -189,27 +189,6 @@ def test_without_the_library_counts_are_lower_bounds_and_that_is_counted(
     assert told[-1].dark_targets + kernel.lost + 1 + 25 >= 2000
 
 
-def test_a_flood_of_forged_sources_evicts_itself_and_not_a_scanner() -> None:
-    limits = ScanLimits(sources=64)
-    scanner = sweep(SOURCES4[1], 40)
-    flood = [
-        {"t_ns": SECOND_NS + n * 40_000, "src": bytes([100, 64, n >> 8, n & 255]), "port": 80,
-         "dst": bytes([198, 18, 0, 1]), "back": ""}
-        for n in range(5000)
-    ]  # fmt: skip
-    kernel = Scans(Networks.everything(), limits)
-    told, most = [], 0
-    for events in batches([*scanner, *flood], 300):
-        told += kernel.observe(events)
-        most = max(most, kernel.sources)
-    told += kernel.finish()
-    assert most == 64
-    assert kernel.evicted > 4500
-    assert [(s.source, s.state, s.dark_targets) for s in told] == [
-        (SOURCES4[1], "begin", 25), (SOURCES4[1], "end", 40),
-    ]  # fmt: skip
-
-
 def test_events_do_not_depend_on_the_seed() -> None:
     tried = [*sweep(SOURCES4[1], 3000), *sweep(SOURCES4[2], 60, port=22)]
     one, other = (

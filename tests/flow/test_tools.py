@@ -29,6 +29,7 @@ from scanners import (
     nmap,
     packet_of,
     unicornscan,
+    zmap,
 )  # fmt: skip
 from slow_tools import HOUR_S, MSS_1460, NONE, Name
 from writers import RAW, SECOND_NS, SYN, Flow, Ip, Tcp
@@ -184,6 +185,24 @@ def test_masscan_s_number_needs_two_different_ones(change: int, level: str | Non
     ]
     said = judged(in_turn(packets))[1].values()
     assert list(said) == [("masscan", level) if level else NONE] * 2
+
+
+@pytest.mark.parametrize("make", [nmap, zmap, masscan, hping3, unicornscan])
+def test_a_syn_that_is_sent_again_in_a_new_attempt_proves_nothing(make: Make) -> None:
+    """Long after its flow's record ended; a number that is right by chance is right again."""
+    packet = packet_of(make(Dice(1), SOURCE, "203.0.113.9", 23))
+    once = judged([(SECOND_NS, packet)])[1]
+    again = [(n * 67 * SECOND_NS, packet) for n in range(1, 8)]
+    named = list(judged(again)[1].values())
+    assert set(named) <= {*once.values(), NONE}
+
+
+def test_who_sends_it_again_after_another_flow_is_no_nmap_either() -> None:
+    """A full flow table closes each record at once, so that every SYN opens an attempt."""
+    stranger = Flow(SOURCE, 4000, "203.0.113.8", 23).syn()
+    packet = packet_of(nmap(Dice(1), SOURCE, "203.0.113.9", 23))
+    again = [(n * 67 * SECOND_NS, (packet, stranger)[n & 1]) for n in range(1, 8)]
+    assert set(judged(again)[1].values()) == {NONE}
 
 
 def test_numbers_that_count_up_beside_the_ports_are_not_unicornscan_s() -> None:

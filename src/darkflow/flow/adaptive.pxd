@@ -26,6 +26,8 @@ cdef class Adaptive:
     cdef readonly int64_t hold_ns
     cdef int64_t holds[2 + 2 * LEVELS]      # by attempt_t.hold
     cdef int64_t long_ns, alive_ns
+    cdef int64_t first_ns                   # the first SYN or answer
+    cdef bint listened                      # alive_ns has passed since then
     cdef readonly int levels, level
     cdef readonly uint64_t listed, early, false_dark, unwatched, evicted
     cdef uint64_t often
@@ -38,6 +40,7 @@ cdef class Adaptive:
     cdef heard_t *heard
     cdef silent_t *_silent(self, uint64_t tag) noexcept nogil
     cdef bint _alive(self, const uint8_t *address, uint8_t family, int64_t t_ns) noexcept nogil
+    cdef void _listen(self, int64_t t_ns) noexcept nogil
     cdef void _govern(self) noexcept nogil
     cdef void forget(self) noexcept nogil
     cdef uint8_t judge(self, const row_t *row) noexcept nogil

@@ -2,7 +2,8 @@
 
 A destination is an address and port. It is listed when it was dark at least `often` times in a row,
 over at least `long_ns`, and its address, on whatever port, was not heard (SYN+ACK or RST) within
-`alive_ns`. Both tables are sets of few places under a keyed hash. A full set of destinations
+`alive_ns`. Until packets have been seen for so long nobody can know that: listed destinations are
+watched, and held for T. Both tables are sets of few places under a keyed hash. A full set of destinations
 forgets the one with the fewest dark flows. A full set of addresses forgets who was heard first, but
 keeps when that was, and takes every other address of the set for heard then: it may cost a short
 hold, and never gives one to an address that was heard.
@@ -19,7 +20,7 @@ from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
 from darkflow.flow.attempts cimport LEVELS
 from darkflow.flow.hashing cimport siphash
-from darkflow.flow.layout cimport STATE_DARK, STATE_HELD, attempt_t, key_of, row_t
+from darkflow.flow.layout cimport NO_TIME, STATE_DARK, STATE_HELD, attempt_t, key_of, row_t
 from darkflow.flow.networks cimport Networks
 from darkflow.flow.queues cimport HOLD_EARLY, HOLD_ON, HOLD_T, HOLD_WATCHED, is_early
 from darkflow.flow.evidence import cases_needed
@@ -107,7 +108,8 @@ cdef class Adaptive:
     @property
     def short_hold_ns(self):
         """How long a SYN to a listed destination is held now."""
-        return self.holds[HOLD_EARLY + self.level] if self.level < self.levels else self.hold_ns
+        shortened = self.listened and self.level < self.levels
+        return self.holds[HOLD_EARLY + self.level] if shortened else self.hold_ns
 
     @property
     def memory_bytes(self):
@@ -120,6 +122,8 @@ cdef class Adaptive:
         memset(self.heard, 0, self.heard_sets * sizeof(heard_t))
         memset(self.falses, 0, sizeof(self.falses))
         self.cases = 0
+        self.first_ns = NO_TIME
+        self.listened = False
         self._govern()
 
     cdef silent_t *_silent(self, uint64_t tag) noexcept nogil:
@@ -141,6 +145,12 @@ cdef class Adaptive:
                 return passed(t_ns, known.last_ns[i]) <= <uint64_t>self.alive_ns
         return known.forgotten and passed(t_ns, known.forgotten_ns) <= <uint64_t>self.alive_ns
 
+    cdef void _listen(self, int64_t t_ns) noexcept nogil:
+        """Something was seen: for how long now? Whoever was heard before that may be alive."""
+        if self.first_ns == NO_TIME:
+            self.first_ns = t_ns
+        self.listened = passed(t_ns, self.first_ns) >= <uint64_t>self.alive_ns
+
     cdef uint8_t judge(self, const row_t *row) noexcept nogil:
         """How the attempt that this SYN opens is held."""
         cdef const uint8_t *key = key_of(row.head, row.family)
@@ -148,6 +158,8 @@ cdef class Adaptive:
         cdef const silent_t *known = self._silent(
             tag_of(key + size, row.family, key + 2 * size + 2, self.key)
         )
+        if not self.listened:
+            self._listen(row.t_ns)
         if (
             known == NULL or known.flows < self.often
             or passed(row.t_ns, known.since_ns) < <uint64_t>self.long_ns
@@ -156,7 +168,9 @@ cdef class Adaptive:
         ):
             return HOLD_T
         self.listed += 1
-        return HOLD_EARLY + self.level if self.level < self.levels else HOLD_WATCHED
+        if self.listened and self.level < self.levels:
+            return HOLD_EARLY + self.level
+        return HOLD_WATCHED
 
     cdef bint holds_on(self, const attempt_t *a, int64_t t_ns) noexcept nogil:
         """Its hold has passed: whether it goes on waiting until T, though it was to be short.
@@ -182,6 +196,8 @@ cdef class Adaptive:
         cdef heard_t *known
         cdef silent_t *silent
         cdef int i, at = 0
+        if not self.listened:
+            self._listen(row.t_ns)
         if not self.networks.watches(key, row.family):
             return
         silent = self._silent(tag_of(key, row.family, key + 2 * size, self.key))

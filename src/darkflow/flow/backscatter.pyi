@@ -7,6 +7,7 @@ class Victims:
 
     begun: int
     evicted: int
+    unjudged: int
     def __init__(
         self, networks: Networks, limits: BackscatterLimits, seed: bytes = ...
     ) -> None: ...

@@ -4,7 +4,8 @@ CAIDA's RSDoS rule (Moore and others 2006, as Corsaro has it): a source of SYN+A
 answer no SYN of ours is a victim from so many packets on, over so long a time, if a minute that
 slides by 10 s had so many of them. A reset with an ACK counts only with the number 0, as an answer
 to a SYN has it: another ends a connection that both sides knew. One without an ACK does, too, if
-who sends it had a part in connections within the last 15 to 30 min, as `_note` keeps them.
+who sends it had a part in connections within the last 15 to 30 min, as `_note` keeps them. While so
+many have that most strangers could be taken for them, none of these count: `unjudged` counts them.
 """
 
 cimport cython
@@ -73,7 +74,7 @@ cdef class Victims:
     cdef int64_t now_ns, gap_ns, turned_ns
     cdef uint8_t *peers[2]          # now, and in the time before
     cdef uint32_t peer_count
-    cdef readonly uint64_t begun, evicted
+    cdef readonly uint64_t begun, evicted, unjudged
 
     def __cinit__(self):
         memset(&self.pool, 0, sizeof(self.pool))
@@ -121,12 +122,14 @@ cdef class Victims:
         cdef int64_t first_ns = events.events[0].t_ns if events.count else events.now_ns
         if first_ns != NO_TIME and first_ns + BACK_NS < self.now_ns:
             self._end_all()
-            self.now_ns = self.turned_ns = first_ns
+            self.now_ns = first_ns
+            self._turn(NO_TIME, first_ns)
         for i in range(events.count):
             if events.events[i].kind == EVENT_UNSOLICITED:
                 self._advance(events.events[i].t_ns)
                 self._packet(&events.events[i])
             elif events.events[i].kind == EVENT_REACHED:
+                self._advance(events.events[i].t_ns)
                 self._note(&events.events[i].attempt)
         self._advance(events.now_ns)
         return self._take()
@@ -150,10 +153,7 @@ cdef class Victims:
             return 0
         self.now_ns = now_ns
         if self.turned_ns + PEER_NS < now_ns:
-            self.turned_ns = now_ns
-            self.peers[0], self.peers[1] = self.peers[1], self.peers[0]
-            memset(self.peers[0], 0, PEER_BITS // 8)
-            self.peer_count = 0
+            self._turn(self.turned_ns, now_ns)
         for list in range(2):
             while self.pool.lists[list].head:
                 number = self.pool.lists[list].head
@@ -161,6 +161,16 @@ cdef class Victims:
                     break
                 self._drop(number)
         return 0
+
+    cdef void _turn(self, int64_t turned_ns, int64_t now_ns) noexcept:
+        """Begin a new quarter of an hour of peers; after a longer silence nobody is known."""
+        self.turned_ns = turned_ns + PEER_NS
+        self.peers[0], self.peers[1] = self.peers[1], self.peers[0]
+        memset(self.peers[0], 0, PEER_BITS // 8)
+        self.peer_count = 0
+        if self.turned_ns + PEER_NS < now_ns:
+            self.turned_ns = now_ns
+            memset(self.peers[1], 0, PEER_BITS // 8)
 
     cdef int _end_all(self) except -1:
         cdef int list
@@ -233,7 +243,10 @@ cdef class Victims:
     cdef bint _is_peer(self, const uint8_t *address, int size) noexcept:
         cdef uint32_t bit = self._bit(address, size)
         cdef uint8_t either = self.peers[0][bit >> 3] | self.peers[1][bit >> 3]
-        return self.peer_count > MOST_SET or either & (1 << (bit & 7)) != 0
+        if either & (1 << (bit & 7)):
+            return True
+        self.unjudged += self.peer_count > MOST_SET
+        return self.peer_count > MOST_SET
 
     cdef int64_t _slot(self, int64_t t_ns) noexcept:
         return t_ns // SLOT_NS - (t_ns % SLOT_NS < 0)

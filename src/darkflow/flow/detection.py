@@ -58,7 +58,8 @@ class Scan:
     """What is known of a scan: the fields `scan.*`. state: "begin", "end" or "inside".
 
     source: packed address, or the beginning that prefix_length says and zeros. start_ns, end_ns:
-    first and last SYN of dark flows. flows, packets: attempts that were judged, and their SYNs.
+    first and last SYN of dark flows; both events of a scan have the start that its beginning told.
+    flows, packets: attempts that were judged, and their SYNs.
     tool, sureness: numbers of tools.pxd, as the verdicts said; of the tool of most dark flows.
     """
 

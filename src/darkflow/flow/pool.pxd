@@ -6,7 +6,7 @@ from libc.stdlib cimport calloc, free, realloc
 from libc.string cimport memcmp, memcpy, memset
 
 cdef enum:
-    LISTS = 4
+    LISTS = 6
     FIRST_RECORDS = 64
 
 

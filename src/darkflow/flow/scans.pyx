@@ -3,7 +3,9 @@
 One record per source, of IPv6 one more for its /64 and one for its /48. A record counts different
 targets exactly as long as they are few, then in sketches (sketches.py). It dies when no dark flow
 has come for a gap; if it was a scan, its end is told. The number of records is limited: beyond it
-those go first of which least is known, the longest silent of them, and that is counted.
+those go first that were only answered, then those of which least is known, the longest silent of
+them; that is counted, unless there was no dark flow. Who was only answered pushes out none that was
+not: without room nothing is kept of it.
 
 A flow belongs to one scan only: once an address has begun one, its flows no longer count for its
 prefixes, and what these had gathered is forgotten; a prefix is told when more than five addresses
@@ -12,66 +14,34 @@ of it share a scan. TRW is Jung's sequential test (2004): first contacts alone, 
 """
 
 cimport cython
-from libc.stdint cimport int8_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 from darkflow.flow.batch cimport Events
-from darkflow.flow.distinct cimport KIND_BITS, enter, forget, has, set_t
+from darkflow.flow.distinct cimport KIND_BITS, enter, forget, has
 from darkflow.flow.hashing cimport siphash
 from darkflow.flow.layout cimport (
     EVENT_DARK, EVENT_REACHED, NO_TIME, attempt_t, be16, event_t, key_of,
 )
-from darkflow.flow.most cimport count_tool, most_used, senders_t
+from darkflow.flow.most cimport count_tool, most_used
 from darkflow.flow.networks cimport INBOUND, INTERNAL, OUTBOUND, Networks
 from darkflow.flow.pool cimport (
     at, entry_t, pool_find, pool_free, pool_give, pool_init, pool_t, pool_take, put_last, take_out,
 )
-from darkflow.flow.tops cimport count_port, ports_text, tops_t
+from darkflow.flow.scanning cimport (
+    DARK, KINDS, LISTS_EACH, LIVE, OUTSIDE, PAIR, PORT, SOURCE, flow_t, list_of, main_direction, source_t,
+)
+from darkflow.flow.tops cimport count_port, ports_text
 from darkflow.flow.detection import BACK_NS as _BACK_NS, Scan
 from darkflow.flow.networks import DIRECTIONS
 from darkflow.flow.sketches import Sketches
 
 cdef enum:
-    DARK = 1                        # kinds of things that are told apart
-    LIVE = 2
-    PORT = 3
-    PAIR = 4
-    SOURCE = 5                      # address within a prefix
-    KINDS = 6
     FEW = 5                         # Zeek: ports of an address scan, victims of a port scan
     CERTAIN = 4                     # TRW: 4^4 > 99
-    NEW = 0                         # lists: those with one dark target, and those with more
-    KNOWN = 1
     SUCCEEDS = 4                    # Jung's benign host finds so many for one it does not find
 
 cdef int64_t BACK_NS = _BACK_NS
 TRW = ("undecided", "scanner", "benign")
-
-
-ctypedef struct source_t:
-    entry_t entry
-    set_t seen
-    int64_t start_ns                # first and last SYN of dark flows
-    int64_t last_ns
-    uint64_t dark_flows
-    uint64_t live_flows
-    uint64_t packets
-    uint32_t counts[KINDS]          # in the exact set
-    tops_t tops
-    senders_t senders
-    int8_t walk
-    uint8_t trw
-    uint8_t begun
-    uint8_t sketched
-    uint8_t direction
-    uint8_t inside_told
-
-
-ctypedef struct flow_t:             # an attempt, with the hashes of what it may be the first with
-    const attempt_t *attempt
-    uint64_t hashes[KINDS]
-    uint16_t port
-    bint dark
-    bint whole                      # it counts for its source's whole address, not for a prefix
 
 
 @cython.final
@@ -161,17 +131,17 @@ cdef class Scans:
         if now_ns <= self.now_ns:
             return 0
         self.now_ns = now_ns
-        for list in range(4):
+        for list in range(2 * LISTS_EACH):
             while self.pool.lists[list].head:
                 number = self.pool.lists[list].head
-                if self._at(number).entry.heard_ns + self.gap_ns[list >> 1] >= now_ns:
+                if self._at(number).entry.heard_ns + self.gap_ns[list >= LISTS_EACH] >= now_ns:
                     break
                 self._drop(number)
         return 0
 
     cdef int _end_all(self) except -1:
         cdef int list
-        for list in range(4):
+        for list in range(2 * LISTS_EACH):
             while self.pool.lists[list].head:
                 self._drop(self.pool.lists[list].head)
 
@@ -186,25 +156,28 @@ cdef class Scans:
         pool_give(&self.pool, number)
         return 0
 
-    cdef int _evict(self) except -1:
-        """Room for one more: first of those of which least is known, the longest silent."""
+    cdef bint _evict(self, bint dark) except -1:
+        """Room for one more, if there is any for its kind: of the lists, the longest silent."""
         cdef uint32_t number, other
-        cdef int known
-        self.evicted += 1
-        for known in range(2):
-            number = self.pool.lists[known].head
-            other = self.pool.lists[2 + known].head
+        cdef int list
+        for list in range(LISTS_EACH if dark else 1):
+            number = self.pool.lists[list].head
+            other = self.pool.lists[LISTS_EACH + list].head
             if number and other and (
                 self._at(other).entry.heard_ns < self._at(number).entry.heard_ns
             ):
                 number = other
             number = number or other
             if number:
-                return self._drop(number)
-        return 0
+                self.evicted += self._at(number).dark_flows > 0
+                self._drop(number)
+                return True
+        return False
 
-    cdef uint32_t _source(self, const uint8_t *address, uint8_t family, uint8_t prefix) except? 0:
-        """The record of an address or its prefix; made if it is not there; 0 without memory."""
+    cdef uint32_t _source(
+        self, const uint8_t *address, uint8_t family, uint8_t prefix, bint dark
+    ) except? 0:
+        """The record of an address or its prefix; made if it is not there; 0 without room."""
         cdef entry_t wanted
         cdef uint8_t text[18]
         memset(&wanted, 0, sizeof(wanted))
@@ -215,18 +188,13 @@ cdef class Scans:
         wanted.hash = siphash(text, 18, self.key)
         cdef uint32_t number = pool_find(&self.pool, &wanted)
         if number == 0:
-            if self.pool.count >= self.pool.limit:
-                self._evict()
+            if self.pool.count >= self.pool.limit and not self._evict(dark):
+                return 0
             number = pool_take(&self.pool, &wanted)
             if number:
                 self._at(number).entry.heard_ns = self.now_ns
-                put_last(&self.pool, number, self._list(number))
+                put_last(&self.pool, number, list_of(self._at(number)))
         return number
-
-    cdef uint8_t _list(self, uint32_t number) noexcept:
-        cdef source_t *s = self._at(number)
-        cdef bint known = s.begun or s.counts[PAIR] > 1
-        return (2 if s.entry.family == 6 else 0) + (KNOWN if known else NEW)
 
     cdef int _attempt(self, const attempt_t *a, bint dark) except -1:
         cdef const uint8_t *key = key_of(a.head, a.family)
@@ -236,15 +204,16 @@ cdef class Scans:
         cdef flow_t flow
         self._hash(&flow, a)
         flow.dark = dark
+        flow.direction = <uint8_t>self.networks.direction(a) if dark else 0
         for level in range(3 if a.family == 6 else 1):
-            number = self._source(key, a.family, self._prefix(a.family, level))
+            number = self._source(key, a.family, self._prefix(a.family, level), dark)
             if number == 0:
                 return 0
             before = self._at(number).begun
             flow.whole = level == 0
             self._count(number, &flow)
             if dark:
-                self._look(number, flow.whole)
+                self._look(number, &flow)
             if self._at(number).begun:
                 if not before and a.family == 6:
                     self._forget_prefixes(key, level)
@@ -275,7 +244,7 @@ cdef class Scans:
         """An address has begun a scan: what its prefixes have gathered was mostly that."""
         cdef uint32_t number
         for level in range(level + 1, 3):
-            number = self._source(address, 6, self._prefix(6, level))
+            number = self._source(address, 6, self._prefix(6, level), False)
             if number and not self._at(number).begun:
                 self._drop(number)
         return 0
@@ -291,6 +260,13 @@ cdef class Scans:
         s.sketched = 1
         self.sketches.add(number, kind, self._plain(flow, kind))
         return False
+
+    cdef int _sketch_outside(self, uint32_t number, const flow_t *flow) except -1:
+        """Hosts outside that the exact set has no room for, until the source inside is told."""
+        cdef source_t *s = self._at(number)
+        if flow.whole and not s.inside_told and not has(&s.seen, flow.hashes[DARK]):
+            self.sketches.add(number, OUTSIDE, self._plain(flow, OUTSIDE))
+        return 0
 
     cdef uint64_t _plain(self, const flow_t *flow, int kind) noexcept:
         """The same hash without a key: an estimate must not differ from run to run."""
@@ -320,11 +296,17 @@ cdef class Scans:
         else:
             if s.dark_flows == 0:
                 s.start_ns = s.last_ns = a.t0_ns
-                s.direction = <uint8_t>self.networks.direction(a)
-            s.start_ns, s.last_ns = min(s.start_ns, a.t0_ns), max(s.last_ns, a.t0_ns)
+            s.last_ns = max(s.last_ns, a.t0_ns)
+            if not s.begun:                     # its end tells the same start as its beginning
+                s.start_ns = min(s.start_ns, a.t0_ns)
             s.dark_flows += 1
-            if self._is_new(number, flow, DARK) and not has(&s.seen, flow.hashes[LIVE]):
-                self._walk(s, 1)
+            s.flows_by[flow.direction] += 1
+            if self._is_new(number, flow, DARK):
+                s.counts[OUTSIDE] += flow.direction == OUTBOUND
+                if not has(&s.seen, flow.hashes[LIVE]):
+                    self._walk(s, 1)
+            elif s.sketched and flow.direction == OUTBOUND:
+                self._sketch_outside(number, flow)
             self._is_new(number, flow, PORT)
             if not flow.whole:
                 self._is_new(number, flow, SOURCE)
@@ -334,7 +316,7 @@ cdef class Scans:
                 self._is_new(number, flow, PAIR)
         s.entry.heard_ns = self.now_ns
         take_out(&self.pool, number)
-        put_last(&self.pool, number, self._list(number))
+        put_last(&self.pool, number, list_of(s))
         return 0
 
     cdef void _walk(self, source_t *s, int step) noexcept:
@@ -348,30 +330,34 @@ cdef class Scans:
             s.trw = 2
             s.walk = 0
 
-    cdef int _look(self, uint32_t number, bint whole) except -1:
+    cdef int _look(self, uint32_t number, const flow_t *flow) except -1:
         """After a dark flow: is it a scan now, or a host of our own that looks infected?"""
         cdef source_t *s = self._at(number)
-        cdef int v = s.entry.family == 6
-        cdef bint watched = s.direction == INBOUND or s.direction == INTERNAL
-        cdef uint64_t hosts
-        if s.begun:
-            return 0
-        hosts = self._total(number, DARK)
-        if (
-            (
-                hosts >= (self.hosts[v] if watched else self.targets[v])
-                or self._total(number, PAIR) >= self.targets[v]
-            )
-            and SUCCEEDS * hosts >= self._total(number, LIVE)
-            and (whole or self._total(number, SOURCE) > FEW)
-        ):
+        if not s.begun and self._scans(number, flow.whole):
             s.begun = 1
             self.begun += 1
             self._tell(number, "begin")
-        elif whole and s.direction == OUTBOUND and not s.inside_told and hosts >= self.inside:
+        elif (
+            flow.whole and flow.direction == OUTBOUND and not s.inside_told
+            and self._total(number, OUTSIDE) >= self.inside
+        ):
             s.inside_told = 1
             self._tell(number, "inside")
         return 0
+
+    cdef bint _scans(self, uint32_t number, bint whole) except -1:
+        """Whether so much is dark, and so little is not, that it is a scan."""
+        cdef source_t *s = self._at(number)
+        cdef int v = s.entry.family == 6
+        cdef uint64_t hosts = self._total(number, DARK)
+        return (
+            (
+                hosts >= self.targets[v] or self._total(number, PAIR) >= self.targets[v]
+                or (hosts >= self.hosts[v] and main_direction(s) in (INBOUND, INTERNAL))
+            )
+            and SUCCEEDS * hosts > self._total(number, LIVE)
+            and (whole or self._total(number, SOURCE) > FEW)
+        )
 
     cdef uint64_t _total(self, uint32_t number, int kind) except? 0:
         """How many different things of a kind: exactly, or about."""
@@ -384,7 +370,10 @@ cdef class Scans:
         cdef source_t *s = self._at(number)
         cdef int size = 4 if s.entry.family == 4 else 16
         cdef int tool = most_used(&s.senders)
-        ports, hosts = self._total(number, PORT), self._total(number, DARK)
+        cdef bint inside = state == "inside"
+        cdef int direction = OUTBOUND if inside else main_direction(s)
+        ports = self._total(number, PORT)
+        hosts = self._total(number, OUTSIDE if inside else DARK)
         kind = "random_scan" if hosts > FEW else "port_scan"
         if ports <= FEW:
             kind = "address_scan"
@@ -393,7 +382,7 @@ cdef class Scans:
             kind=kind, start_ns=s.start_ns, end_ns=s.last_ns,
             flows=s.dark_flows + s.live_flows, packets=s.packets, dark_targets=hosts,
             live_targets=self._total(number, LIVE), ports=ports,
-            top_ports=ports_text(&s.tops), trw=TRW[s.trw], direction=DIRECTIONS[s.direction],
+            top_ports=ports_text(&s.tops), trw=TRW[s.trw], direction=DIRECTIONS[direction],
             tool=tool, sureness=s.senders.sureness[tool],
         ))
         return 0

@@ -2,7 +2,8 @@
 #
 # A rule has two parts: looks (window, options, TTL), which whoever likes can have, and numbers that
 # the tool computes, which come out right by chance once in so many SYNs. What takes two SYNs of a
-# source is compared with the source's last one. ZMap, masscan, Mirai, Unicornscan, nmap: Ghiette,
+# source is compared with the source's last one of another flow: a SYN that is sent again, which may
+# open a new attempt, says nothing new. ZMap, masscan, Mirai, Unicornscan, nmap: Ghiette,
 # Blenn, Doerr 2016, "Remote identification of port scan toolchains"; checked on the tools' packets.
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t
@@ -37,11 +38,13 @@ cdef enum:
     RULES = 6
 
 
-ctypedef struct source_t:           # what is remembered of one source, 64 bytes
+ctypedef struct source_t:           # what is remembered of one source, 72 bytes
     uint8_t address[16]
     uint32_t hash
     uint32_t last_s                 # network time of its last dark flow
     uint32_t nmap_seq               # of its last SYN that looks like nmap's
+    uint32_t nmap_flow              # hash of that SYN's flow
+    uint32_t zmap_flow              # of its last SYN with ZMap's number
     uint32_t keys[2]                # Unicornscan's key by its last SYN, in both byte orders
     uint32_t seq                    # of that SYN
     uint32_t key                    # Unicornscan's key that several SYNs have had
@@ -60,6 +63,7 @@ cdef enum:
     SEEN_NMAP = 2
     SEEN_HPING3 = 4
     SEEN_MASSCAN = 8
+    SEEN_ZMAP = 16
 
 cdef enum:
     MSS_1460 = 0x020405B4           # the option
@@ -201,8 +205,13 @@ cdef inline void learn(source_t *s, const attempt_t *a, uint32_t looks) noexcept
     cdef uint32_t seq = be32(tcp + 4)
     cdef uint32_t x
     cdef uint16_t step
-    if looks & LIKE_ZMAP:
-        _count(s, RULE_ZMAP, looks & IS_ZMAP)
+    if looks & IS_ZMAP:
+        if not s.seen & SEEN_ZMAP or s.zmap_flow != a.hash:
+            _count(s, RULE_ZMAP, True)
+        s.zmap_flow = a.hash
+        s.seen |= SEEN_ZMAP
+    elif looks & LIKE_ZMAP:
+        _count(s, RULE_ZMAP, False)
     if looks & LIKE_ZMAP_NEW:
         _count(s, RULE_ZMAP_NEW, not _resent(a))
     if looks & IS_MASSCAN:
@@ -215,9 +224,9 @@ cdef inline void learn(source_t *s, const attempt_t *a, uint32_t looks) noexcept
         _count(s, RULE_MASSCAN, False)
     if looks & LIKE_NMAP:
         x = seq ^ s.nmap_seq
-        if s.seen & SEEN_NMAP:
+        if s.seen & SEEN_NMAP and s.nmap_flow != a.hash:
             _count(s, RULE_NMAP, x >> 16 == x & 0xFFFF and x & 0xFF00 == 0)
-        s.nmap_seq = seq
+        s.nmap_seq, s.nmap_flow = seq, a.hash
         s.seen |= SEEN_NMAP
     if looks & LIKE_HPING3:
         step = <uint16_t>(be16(tcp) - s.hping3_port)

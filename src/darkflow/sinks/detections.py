@@ -119,6 +119,7 @@ class Detections:
             "alerts_repeated": 0 if alerts is None else alerts.repeated,
             "alerts_suppressed": 0 if alerts is None else alerts.suppressed,
             "dropped_scans": self._scans.evicted + self._victims.evicted,
+            "dropped_resets": self._victims.unjudged,
             "dropped_targets": self._scans.lost + self._victims.lost,
             "dropped_digest": 0 if alerts is None else alerts.forgotten,
             "dropped_labels": self.labels.failed,

@@ -87,6 +87,8 @@ METRICS: tuple[Metric, ...] = (
            " reached"),
     Metric("dropped_scans", "counter", "sources", "forgotten early, of scans and backscatter: too"
            " many at one time"),
+    Metric("dropped_resets", "counter", "packets", "that may be backscatter, not counted: too many"
+           " hosts have connections"),
     Metric("dropped_targets", "counter", "targets", "of scans, not told apart: datasketches is not"
            " installed"),
     Metric("dropped_alerts", "counter", "alerts", "not delivered"),
