@@ -31,7 +31,8 @@ def test_the_row_says_what_the_document_says() -> None:
         "dropped_store", "dropped_ring", "dropped_summary", "disorder_ns", "interface_packets",
         "dropped_card", "lag_ns", "uptime_ns", "workers", "store_rows", "store_rows_waiting",
         "store_written_timestamp_ns", "dropped_events", "dropped_pcap", "scans", "backscatter",
-        "dropped_scans", "dropped_resets", "dropped_targets", "dropped_alerts", "alerts_sent", "alerts_repeated",
+        "dropped_scans", "dropped_resets", "dropped_targets", "dropped_alerts", "alerts_sent",
+        "alerts_repeated",
         "alerts_suppressed", "dropped_digest", "dropped_labels",
     }  # fmt: skip
     for name in (

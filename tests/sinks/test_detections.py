@@ -42,7 +42,8 @@ def test_a_source_whose_flows_are_dealt_out_is_one_scan() -> None:
     assert (end["scan"]["state"], end["scan"]["dark_targets"]) == ("end", 60)
     assert detections.counters() == {
         "scans": 1, "backscatter": 0, "alerts_sent": 0, "alerts_repeated": 0,
-        "alerts_suppressed": 0, "dropped_scans": 0, "dropped_resets": 0, "dropped_targets": 0, "dropped_digest": 0,
+        "alerts_suppressed": 0, "dropped_scans": 0, "dropped_resets": 0, "dropped_targets": 0,
+        "dropped_digest": 0,
         "dropped_labels": 0,
     }  # fmt: skip
 
