@@ -203,6 +203,15 @@ def test_where_packets_were_missed_nobody_knows_who_has_answered(
     assert plane.dispatcher.refused["packets_missed"] == 2
 
 
+def test_what_a_mirror_of_one_direction_shows_is_not_diverted(make: Callable[..., Plane]) -> None:
+    plane = make()
+    plane.one_sided_ns = lambda: 1
+    Feed(plane)(*(ends(n).syn() for n in range(3)))  # at 0, 1 and 2 ns
+    until(lambda: plane.replayed == 1)
+    assert set(plane.dispatcher.flows) == {key(2)}
+    assert plane.dispatcher.refused["one_sided"] == 2
+
+
 def test_who_has_talked_may_stay(make: Callable[..., Plane], log: Log) -> None:
     """The kernel knows; only a late answer asks."""
     plane = make()

@@ -17,6 +17,7 @@ from darkflow.commands.cut_reader import CutReader
 from darkflow.commands.figures import Figures
 from darkflow.commands.joiner import Joiner
 from darkflow.commands.log import Log
+from darkflow.commands.mirror import Gate
 from darkflow.commands.place import RESPONDER, Place
 from darkflow.commands.requests import Requests, allowed_of
 from darkflow.commands.sensor import endpoint_of, open_sources, reason_of, watch_of
@@ -30,6 +31,7 @@ from darkflow.divert.frames import send_all
 from darkflow.divert.own import own_addresses
 from darkflow.divert.plane import Plane
 from darkflow.divert.replay import reset_frame
+from darkflow.flow.answers import Answers
 from darkflow.flow.echoes import Echoes
 from darkflow.honeypot.sessions import Session, Tracker
 from darkflow.sinks.records import Cut
@@ -160,6 +162,7 @@ class Honeypot:
         stack.callback(self.reader.close)
         self.traces = Traces(self.records.trace)
         self.echoes: list[Echoes] = []
+        self._answers: list[Answers] = []
         # As many as there are sessions, at most.
         self._closing: deque[tuple[float, Diverted, int, str, int]] = deque()
         names = place.watched
@@ -168,6 +171,7 @@ class Honeypot:
         self.supervisor = Supervisor(
             self._sources, self.wired, settings, log, options, self._extend
         )
+        self.gate = self._gate(options)
         self.supervisor.also.append(self._look)
         self.supervisor.before_close.append(self._end_sessions)
         figures = Figures(self)
@@ -178,12 +182,28 @@ class Honeypot:
         control = Control(options.control, options.control_group, requests.handlers())
         stack.callback(control.close)
 
+    @property
+    def trouble(self) -> str:
+        """Why nothing is diverted now, or ""."""
+        return self._trouble or (self.gate.trouble if self.gate is not None else "")
+
     def _extend(self, pipeline: Pipeline) -> None:
         """What the honeypot sends is taken out of what the engine sees; verdicts are acted on."""
         echoes = Echoes(len(self.place.watched) - 1, os.urandom(16))
         self.echoes.append(echoes)
         pipeline.stages.append(echoes.filter)
+        answers = Answers(self.wired.networks)
+        self._answers.append(answers)
+        pipeline.stages.append(answers.note)
         pipeline.sinks.insert(0, self.plane)
+
+    def _gate(self, options: argparse.Namespace) -> Gate | None:
+        # Inline both directions pass by construction, and a sensor answers nobody.
+        if self.place.plan.mode != "mirror" or options.no_answers_expected:
+            return None
+        gate = Gate(self.supervisor.mirror, self._answers)
+        self.plane.one_sided_ns = lambda: gate.since_ns
+        return gate
 
     def start(self) -> None:
         """Start what works beside the supervisor; OSError says which service's log cannot be."""
@@ -284,7 +304,16 @@ class Honeypot:
             self._own_s = time.monotonic()
             with suppress(OSError):
                 self.dispatcher.own = own_addresses()
-        return self._mended() + self._failed()
+        return self._mended() + self._failed() + self._looked_at_mirror()
+
+    def _looked_at_mirror(self) -> list[tuple[str, str]]:
+        """What is news of the mirror."""
+        if self.gate is None:
+            return []
+        if self.supervisor.mirror.finding:
+            # Not only at every --stats: nothing is diverted until it is over.
+            self.supervisor.look_at_mirror()
+        return self.gate.look(self.supervisor.counts(), time.monotonic())
 
     def _mended(self) -> list[tuple[str, str]]:
         """The kernel's table is there, or comes back; a line when that is news."""

@@ -84,6 +84,8 @@ class Plane:
         # Until when the capture has missed packets, in ns since 1970: who has answered is not known
         # of flows that began before.
         self.missed_ns: Callable[[], int] = lambda: 0
+        # Until when nobody has seen that live hosts answer, in the same unit.
+        self.one_sided_ns: Callable[[], int] = lambda: 0
         self._table = table
         self._send = send
         self._macs = macs
@@ -108,13 +110,15 @@ class Plane:
         if not verdicts:
             return
         now_ns = time.monotonic_ns()
-        missed_ns = self.missed_ns()
+        missed_ns, one_sided_ns = self.missed_ns(), self.one_sided_ns()
         with self._changed:
             for late, t_ns, t0_ns, flow, head, tcp_bytes, whole in verdicts:
                 if late:
                     self._cut(flow, t_ns, "late_answer")
                 elif 0 < missed_ns >= t0_ns:
                     self.dispatcher.refused["packets_missed"] += 1
+                elif 0 < one_sided_ns >= t0_ns:
+                    self.dispatcher.refused["one_sided"] += 1
                 elif self._may(flow, t_ns, t0_ns, head[-tcp_bytes:]):
                     self._number += 1
                     due_ns = now_ns + self._random.randrange(self._jitter_ns + 1)
