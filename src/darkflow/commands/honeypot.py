@@ -45,8 +45,6 @@ if TYPE_CHECKING:
     from darkflow.pipeline import Pipeline
     from darkflow.sources.live import Live
 
-# How often the machine's own addresses are read anew.
-OWN_ADDRESSES_S = 10.0
 # Until the tap has read what passed before a cut.
 SEEN_S = 0.3
 
@@ -123,7 +121,7 @@ class Honeypot:
     ) -> None:
         self.place = place
         self.log = log
-        self.cuts = {"kernel": 0, "engine": 0, "command": 0, "allow_list": 0}
+        self.cuts = dict.fromkeys(("kernel", "engine", "command", "allow_list", "no_table"), 0)
         self.sessions = 0
         self._trouble = ""
         self._sources: list[Live] = []
@@ -138,7 +136,6 @@ class Honeypot:
             allowed_of(*_allowed(options)),
             own_addresses(),
         )
-        self._own_s = time.monotonic()
         self._socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
         stack.callback(self._socket.close)
         self._socket.bind((place.plan.hp0, 0))
@@ -156,15 +153,16 @@ class Honeypot:
         )
         self.records = self.wired.records()
         self.tap = Tap(
-            place.plan.hp0, tracker, self.session_ended, self.plane.gone, self._frame_sinks(options)
+            place.plan.hp0, tracker, self.session_ended, self.idle, self._frame_sinks(options)
         )
+        self._idle_s = settings["idle"] / 1e9
         self.reader = CutReader(place.plan.group, self.kernel_cut)
         stack.callback(self.reader.close)
         self.traces = Traces(self.records.trace)
         self.echoes: list[Echoes] = []
         self._answers: list[Answers] = []
         # As many as there are sessions, at most.
-        self._closing: deque[tuple[float, Diverted, int, str, int]] = deque()
+        self._closing: deque[tuple[float, tuple[Session, int, int, str, int]]] = deque()
         names = place.watched
         open_sources(self._sources, names, watch_of(options, settings), settings, log)
         endpoint = endpoint_of(settings)
@@ -259,17 +257,19 @@ class Honeypot:
         self._end_session(diverted, now_ns, "late_answer", now_ns)
 
     def _end_session(self, diverted: Diverted, now_ns: int, why: str, answered_ns: int) -> None:
-        if self.tap.close_session(diverted.flow, now_ns):
-            self._closing.append((time.monotonic(), diverted, now_ns, why, answered_ns))
+        session = self.tap.close_session(diverted.flow, now_ns)
+        if session is not None:
+            cut = (session, diverted.t0_ns, now_ns, why, answered_ns)
+            self._closing.append((time.monotonic(), cut))
 
     def _close_sessions(self, until_s: float) -> None:
         """End sessions that were cut, also in the honeypot: its client is heard of no more."""
         frames = []
         while self._closing and self._closing[0][0] <= until_s:
-            _, diverted, now_ns, why, answered_ns = self._closing.popleft()
-            session = self.tap.cut(diverted.flow, now_ns, why, answered_ns)
+            _, (closed, t0_ns, now_ns, why, answered_ns) = self._closing.popleft()
+            session = self.tap.cut(closed, now_ns, why, answered_ns)
             if session is not None:
-                self.joiner.session(session, diverted.t0_ns)
+                self.joiner.session(session, t0_ns)
                 if self.place.answers:
                     macs = self.place.macs
                     frames += [reset_frame(session.flow, n, macs) for n in session.expected]
@@ -279,6 +279,12 @@ class Honeypot:
         """The tap has seen the end of a session."""
         diverted = self.dispatcher.flows.get(session.flow)
         self.joiner.session(session, diverted.t0_ns if diverted else session.diverted_ns)
+
+    def idle(self, flow: Flow) -> None:
+        """The tap has seen nothing of a flow for so long that the kernel lets it go, too."""
+        # Or the kernel has seen what the tap has lost, and goes on.
+        missed = time.monotonic() - self.tap.missed_s < 2 * self._idle_s
+        self.plane.gone(flow, unsure=missed)
 
     def _is_reported(self, flow: Flow) -> bool:
         return self.place.service_of(flow) == RESPONDER
@@ -300,10 +306,9 @@ class Honeypot:
         self.joiner.tick()
         self.traces.tick()
         self._close_sessions(time.monotonic() - SEEN_S)
-        if time.monotonic() - self._own_s >= OWN_ADDRESSES_S:
-            self._own_s = time.monotonic()
-            with suppress(OSError):
-                self.dispatcher.own = own_addresses()
+        # Each time: with one that is new, after a failover, flows look dark once T has passed.
+        with suppress(OSError):
+            self.dispatcher.own = own_addresses()
         return self._mended() + self._failed() + self._looked_at_mirror()
 
     def _looked_at_mirror(self) -> list[tuple[str, str]]:
@@ -322,8 +327,12 @@ class Honeypot:
         except OSError as error:
             trouble = f"nothing is diverted: {reason_of(error)}"
             before, self._trouble = self._trouble, trouble
+            self.plane.paused = True
+            # What of the table is left would divert on, and might not see the real host's answer.
+            self.plane.cut(list(self.dispatcher.flows), time.time_ns(), "no_table")
             return [] if trouble == before else [("error", trouble)]
         before, self._trouble = self._trouble, ""
+        self.plane.paused = False
         if why:
             self.plane.divert_again()
             return [("warning", f"{why}: it was loaded anew")]
@@ -337,11 +346,11 @@ class Honeypot:
             "what hears of cuts": self.reader.failed,
         }
         dead = {what: why for what, why in found.items() if why is not None}
-        self.supervisor.given_up = bool(dead)
-        return [
-            ("error", f"{what} has failed, so the honeypot ends: {why!r}")
-            for what, why in dead.items()
-        ]
+        lines = [f"{what} has failed, so the honeypot ends: {why!r}" for what, why in dead.items()]
+        if self.place.hp0_has_gone:
+            lines.append(f"{self.place.plan.hp0} has gone, so the honeypot ends")
+        self.supervisor.given_up = bool(lines)
+        return [("error", line) for line in lines]
 
     def _end_sessions(self) -> None:
         """The workers have ended: divert nothing more, and write what is open."""

@@ -24,6 +24,9 @@ SOL_PACKET, SO_ATTACH_FILTER = 263, 26
 PACKET_ADD_MEMBERSHIP, PACKET_RX_RING, PACKET_STATISTICS = 1, 5, 6
 PACKET_VERSION, PACKET_TIMESTAMP, PACKET_IGNORE_OUTGOING = 10, 17, 23
 PACKET_MR_PROMISC, TPACKET_V3 = 1, 2
+SIOCGIFFLAGS = 0x8913
+# IFF_UP and IFF_RUNNING.
+UP_AND_RUNNING = 0x41
 SIOCGIFHWADDR, SIOCSHWTSTAMP = 0x8927, 0x89B0
 STAMP_ALL, RAW_HARDWARE = 1, 1 << 6
 ARPHRD_ETHER, ARPHRD_LOOPBACK, ARPHRD_NONE = 1, 772, 65534
@@ -174,6 +177,21 @@ class Interface:
             return socket.if_indextoname(self._index)
         except OSError:
             return None
+
+    @property
+    def is_up(self) -> bool:
+        """Whether packets can come: it is there, set up, and has a carrier (netdevice(7))."""
+        name = self.other_name
+        if name is None:
+            return False
+        try:
+            told = fcntl.ioctl(
+                self._socket.fileno(), SIOCGIFFLAGS, struct.pack("256s", name.encode())
+            )
+        except OSError:
+            return False
+        flags: int = struct.unpack_from("H", told, 16)[0]
+        return flags & UP_AND_RUNNING == UP_AND_RUNNING
 
     def take_error(self) -> int:
         """What has happened to the interface (ENETDOWN: it was set down), 0 for nothing."""
