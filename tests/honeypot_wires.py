@@ -81,7 +81,7 @@ class Site:
         self.machine = self.router if mode == "inline" else f"{name}-m"
         self.place = {
             "inline": ("--outside", "outside", "--inside", "inside"),
-            "mirror": ("--mirror", "copies"),
+            "mirror": ("--mirror", "copies", "--no-answers-expected"),
         }[mode]
         self._started: list[subprocess.Popen[bytes]] = []
         self._keeper: subprocess.Popen[bytes] | None = None

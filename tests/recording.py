@@ -9,7 +9,7 @@ import json
 from typing import Any
 
 from darkflow.sinks.told import Told
-from honeypot.test_sessions import Line, key
+from honeypot.test_sessions import Line
 from sinks.test_lines import NETWORKS
 from slow_lines import Headers, community_id, direction, flow_id, timestamp
 from writers import ACK, FIN, PSH, RST, SECOND_NS, SYN, Flow
@@ -147,4 +147,4 @@ def answered(flow: Flow) -> Any:
     """A session that a late answer cut, 19 us after it came."""
     line = Line(flow)
     line.connect()
-    return line.tracker.cut(key(flow), line.t_ns + 19_000, "late_answer", line.t_ns)
+    return line.tracker.cut(line.tracker.open()[0], line.t_ns + 19_000, "late_answer", line.t_ns)

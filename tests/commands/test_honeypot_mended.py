@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -87,7 +88,12 @@ def test_an_interface_that_comes_back_is_taken_up(place: Site, tmp_path: Path) -
     assert "It works!" in place.curl(f"http://{silent(4, 1)}/")[0]
     run("ip", "-n", place.router, "link", "del", "outside")
     honeypot.wait_for(lambda: "nothing is diverted: " in honeypot.log)
-    assert honeypot.status()["flows"]["diverted"] == 1
+    status = honeypot.status()
+    assert status["flows"]["diverted"] == 1
+    # Without one of its interfaces the table would divert on and miss the real host's answer.
+    honeypot.wait_for(lambda: honeypot.status()["flows"]["diverted_now"] == 0)
+    assert honeypot.status()["cuts"]["no_table"] == 1
+    assert "nothing is diverted" in status["diverting"]
     run("ip", "link", "add", "c0", "address", CLIENT_MAC, "netns", place.client, "type", "veth",
         "peer", "name", "outside", "address", ROUTER_MAC, "netns", place.router)  # fmt: skip
     for namespace, device, address in (
@@ -101,4 +107,13 @@ def test_an_interface_that_comes_back_is_taken_up(place: Site, tmp_path: Path) -
     honeypot.wait_for(lambda: "come back" in honeypot.log)
     honeypot.wait_for(lambda: "It works!" in place.curl(f"http://{silent(4, 2)}/", limit_s=3)[0])
     assert honeypot.log.count("nothing is diverted") == 1
-    assert honeypot.end()[0] == 0
+    assert honeypot.status()["diverting"] == "yes"
+    # As after a failover: what the machine answers itself passes neither interface.
+    place.run(place.machine, "ip", "addr", "add", f"{silent(4, 9)}/32", "dev", "lo")
+    time.sleep(1.5)
+    assert place.curl(f"http://{silent(4, 9)}/", limit_s=3) == ("", 0)
+    honeypot.wait_for(lambda: "own_address" in honeypot.status()["not_diverted"], limit_s=2)
+    # Without its own interface it is of no use: who supervises it is to start it anew.
+    place.run(place.machine, "ip", "link", "del", "hp0")
+    assert honeypot.process.wait(10) == 1
+    assert "hp0 has gone, so the honeypot ends" in honeypot.log

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 
 from darkflow.cli import read_all
 from darkflow.commands.place import Place, plan_of, words_of
+from darkflow.divert.plan import Plan
 from running import darkflow
 
 NETWORKS = ("--networks", "192.0.2.0/24,2001:db8::/32")
@@ -88,3 +90,46 @@ def test_a_dry_run_is_a_shell_script_and_does_nothing(tmp_path: Path) -> None:
     script.write_text(done.stdout)
     subprocess.run(["sh", "-n", str(script)], check=True)
     assert sorted(Path("/sys/class/net").iterdir()) == before
+
+
+class Table:
+    """The kernel's table, as far as its counters go: it is replaced, and `asked` in between."""
+
+    def __init__(self) -> None:
+        self.packets = 0
+        self.there = True
+        self.asked: list[int] = []
+        self.place: Place | None = None
+        self.scrape = threading.Thread()
+
+    def exists(self) -> bool:
+        return self.there
+
+    def apply(self, _: Plan) -> None:
+        self.packets, self.there = 0, True
+        place = self.place
+        assert place is not None
+        self.scrape = threading.Thread(
+            target=lambda: self.asked.append(place.kernel_stats()["diverted"])
+        )
+        self.scrape.start()
+        self.scrape.join(0.05)  # it waits, if it is as it should be
+
+    def stats(self) -> dict[str, int]:
+        return {"diverted": self.packets, "flows4": self.packets}
+
+
+def test_counters_never_go_backwards() -> None:
+    place = Place(*asked("--outside", "a", "--inside", "b", *NETWORKS))
+    place.nft.close()
+    table = Table()
+    table.place = place
+    place.nft = table  # type: ignore[assignment]
+    table.packets = 7
+    assert place.kernel_stats() == {"diverted": 7, "flows4": 7}
+    table.there = False
+    assert "gone" in place.mend()
+    table.scrape.join()
+    table.packets = 2
+    assert place.kernel_stats() == {"diverted": 9, "flows4": 2}
+    assert table.asked == [7]

@@ -41,7 +41,9 @@ class Place:
         pass
 
     def ended(self, diverted: Diverted, t_ns: int, why: str) -> None:
-        self.tracker.cut(diverted.flow, t_ns, why)
+        session = self.tracker.close(diverted.flow, t_ns)
+        assert session is not None
+        self.tracker.cut(session, t_ns, why)
 
     def overtaken(self, diverted: Diverted) -> None:
         pass
@@ -107,11 +109,12 @@ def test_all_are_cut(place: Place) -> None:
 def test_what_is_allowed_from_now_on_is_cut(place: Place) -> None:
     told = place.requests.allow({"action": "add", "kind": "port", "value": "22"})
     assert (told["ports"], told["cut"]) == ([22], 2)
+    assert "in the file" in told["lasts"]
     assert place.left() == [FLOWS[1]]
     told = place.requests.allow({"action": "add", "kind": "source", "value": "198.51.100.0/24"})
     assert (told["sources"], told["cut"]) == (["198.51.100.0/24"], 1)
     assert place.left() == []
-    assert place.requests.allow({})["addresses"] == []
+    assert (place.requests.allow({})["addresses"], place.requests.allow({})["lasts"]) == ([], "")
     place.requests.allow({"action": "remove", "kind": "port", "value": "22"})
     assert place.dispatcher.allowed.ports == frozenset()
 

@@ -9,7 +9,10 @@ import pytest
 
 import honeypots
 from conftest import skip
+from darkflow.divert.dispatcher import Dispatcher, Limits
+from darkflow.divert.plane import Plane
 from darkflow.lab import planes
+from divert.plane_log import MACS, Log
 
 
 @contextmanager
@@ -88,3 +91,25 @@ def place() -> Iterator[honeypots.World]:
         skip(reason)
     with honeypots.world() as made:
         yield made
+
+
+@pytest.fixture
+def log() -> Log:
+    return Log()
+
+
+@pytest.fixture
+def make(log: Log) -> Iterator[Callable[..., Plane]]:
+    """Makes planes that are closed afterwards."""
+    made: list[Plane] = []
+
+    def one(jitter_ns: int = 0, limits: Limits | None = None) -> Plane:
+        dispatcher = Dispatcher(lambda *_: True, limits or Limits())
+        made.append(Plane(dispatcher, log, log.send, MACS, log, jitter_ns))
+        made[-1].start()
+        return made[-1]
+
+    yield one
+    log.hold.set()
+    for plane in made:
+        plane.close()

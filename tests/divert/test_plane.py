@@ -3,131 +3,19 @@
 from __future__ import annotations
 
 import errno
-import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 
-import pytest
-
-from darkflow.divert.dispatcher import Dispatcher, Diverted, Flow, Limits
+from darkflow.divert.dispatcher import Flow, Limits
 from darkflow.divert.plane import Plane
 from darkflow.divert.replay import frame_of
-from darkflow.flow.batch import Events, Frames
-from darkflow.flow.decode import Decoder
-from darkflow.flow.engine import Engine
+from darkflow.flow.batch import Events
 from darkflow.flow.networks import Networks
+from divert.plane_log import MACS, Feed, Log, ends, key, until
 from shortened import shortened
-from writers import SECOND_NS, ethernet
-from writers import Flow as Ends
+from writers import SECOND_NS
 
-MACS = bytes(12)
 MS = 1_000_000
-
-
-class Log:
-    """Everything that happens, in order: the kernel's set, the frames, the watcher."""
-
-    def __init__(self) -> None:
-        self.steps: list[tuple[str, object]] = []
-        self.registered: set[Flow] = set()
-        self.talked: set[Flow] = set()
-        self.room = 1 << 30
-        self.hold = threading.Event()
-        self.hold.set()
-        self.error: OSError | None = None
-        self.errno = 0
-        self.held_ns: set[int] = set()
-        self.overtakes: Callable[[Diverted], object] | None = None
-
-    def add(self, flows: Sequence[Flow]) -> Sequence[Flow]:
-        self.hold.wait(5)
-        if self.error:
-            raise self.error
-        taken = [flow for flow in flows if len(self.registered) < self.room]
-        taken = taken[: self.room - len(self.registered)]
-        self.registered.update(taken)
-        self.steps.append(("add", list(taken)))
-        return [flow for flow in flows if flow not in taken]
-
-    def delete(self, flows: Sequence[Flow]) -> None:
-        self.registered.difference_update(flows)
-        self.steps.append(("delete", list(flows)))
-
-    def served(self, flows: Sequence[Flow]) -> set[Flow]:
-        return self.talked & set(flows)
-
-    def send(self, frames: Sequence[bytes]) -> list[int]:
-        self.steps += [("frame", frame) for frame in frames]
-        return [self.errno] * len(frames)
-
-    def diverted(self, diverted: Sequence[Diverted], t_ns: int) -> None:
-        assert abs(time.time_ns() - t_ns) < SECOND_NS
-        for one in diverted:
-            self.held_ns.add(one.since_ns - one.t0_ns)
-            self.steps.append(("diverted", one.flow))
-            if self.overtakes:
-                self.overtakes(one)
-
-    def overtaken(self, diverted: Diverted) -> None:
-        self.steps.append(("overtaken", diverted.flow))
-
-    def ended(self, diverted: Diverted, t_ns: int, why: str) -> None:
-        self.steps.append(("ended", (diverted.flow, t_ns, why)))
-
-    def all(self, what: str) -> list[object]:
-        return [value for name, value in self.steps if name == what]
-
-
-@pytest.fixture
-def log() -> Log:
-    return Log()
-
-
-@pytest.fixture
-def make(log: Log) -> Iterator[Callable[..., Plane]]:
-    """Makes planes that are closed afterwards."""
-    made: list[Plane] = []
-
-    def one(jitter_ns: int = 0, limits: Limits | None = None) -> Plane:
-        dispatcher = Dispatcher(lambda *_: True, limits or Limits())
-        made.append(Plane(dispatcher, log, log.send, MACS, log, jitter_ns))
-        made[-1].start()
-        return made[-1]
-
-    yield one
-    log.hold.set()
-    for plane in made:
-        plane.close()
-
-
-class Feed:
-    """Gives a plane real events: SYNs that nobody answers, or too late."""
-
-    def __init__(self, plane: Plane) -> None:
-        self.plane = plane
-        self.engine = Engine(SECOND_NS, 60 * SECOND_NS)
-        self.t_ns = 0
-
-    def __call__(self, *packets: bytes) -> None:
-        batch = [(self.t_ns + n, 1, ethernet(p)) for n, p in enumerate(packets)]
-        self.t_ns += 2 * SECOND_NS
-        for events in self.engine.observe(Decoder().decode(Frames.of(batch, self.t_ns))):
-            self.plane.write(events)
-
-
-def ends(n: int) -> Ends:
-    return Ends("198.51.100.1", 1000 + n, "192.0.2.1", 22)
-
-
-def key(n: int) -> Flow:
-    return (b"\xc6\x33\x64\x01", 1000 + n, b"\xc0\0\2\1", 22)
-
-
-def until(there: Callable[[], bool]) -> None:
-    end = time.monotonic() + 5
-    while not there():
-        assert time.monotonic() < end
-        time.sleep(0.002)
 
 
 def test_a_flow_is_registered_before_its_syn_is_replayed(
@@ -201,6 +89,15 @@ def test_where_packets_were_missed_nobody_knows_who_has_answered(
     until(lambda: plane.replayed == 1)
     assert set(plane.dispatcher.flows) == {key(2)}
     assert plane.dispatcher.refused["packets_missed"] == 2
+
+
+def test_what_a_mirror_of_one_direction_shows_is_not_diverted(make: Callable[..., Plane]) -> None:
+    plane = make()
+    plane.one_sided_ns = lambda: 1
+    Feed(plane)(*(ends(n).syn() for n in range(3)))  # at 0, 1 and 2 ns
+    until(lambda: plane.replayed == 1)
+    assert set(plane.dispatcher.flows) == {key(2)}
+    assert plane.dispatcher.refused["one_sided"] == 2
 
 
 def test_who_has_talked_may_stay(make: Callable[..., Plane], log: Log) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import time
+
+import pytest
 
 from darkflow.commands.tap import Tap
 from darkflow.divert.dispatcher import Flow
@@ -66,9 +69,57 @@ def test_a_cut_ends_a_session_once(router: Stand) -> None:
     tapped = Tapped(router)
     flow = flow_of(6, 4502)
     tapped.tap.begin([flow], 1)
-    session = tapped.tap.cut(flow, 9, "late_answer", 7)
+    session = tapped.tap.close_session(flow, 9)
     assert session is not None
+    assert tapped.tap.cut(session, 9, "late_answer", 7) is session
     assert (session.end, session.ended_ns, session.answered_ns) == ("late_answer", 9, 7)
-    assert tapped.tap.cut(flow, 9, "late_answer") is None
+    assert tapped.tap.cut(session, 9, "late_answer") is None
     tapped.tap.close()
     assert tapped.ended == []
+
+
+class Flooded:
+    """An interface whose ring always has a block more."""
+
+    def __init__(self, *_: object) -> None:
+        self.bell = os.eventfd(1)
+        self.asked = 0
+
+    def fileno(self) -> int:
+        return self.bell
+
+    def read(self, _: Frames) -> bool:
+        time.sleep(0.0005)
+        return True
+
+    def take_drops(self) -> int:
+        self.asked += 1
+        return self.asked == 1
+
+    def take_error(self) -> int:
+        return 0
+
+    def close(self) -> None:
+        os.close(self.bell)
+
+
+def test_a_flood_holds_up_neither_what_is_idle_nor_the_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("darkflow.commands.tap.Interface", Flooded)
+    monkeypatch.setattr("darkflow.commands.tap.EXPIRE_NS", 10_000_000)
+    gone: list[Flow] = []
+    flow = flow_of(4, 4503)
+    tap = Tap("any", Tracker(bytes(6), 50_000_000), lambda _: None, gone.append)
+    began_s = time.monotonic()
+    tap.begin([flow], time.time_ns())
+    tap.start()
+    until(lambda: gone == [flow])
+    # A packet of it may be in a block that the kernel has not handed over yet.
+    assert time.monotonic() - began_s >= 0.15
+    assert tap.dropped == 1
+    assert began_s < tap.missed_s
+    began_s = time.monotonic()
+    tap.close()
+    assert time.monotonic() - began_s < 0.5
+    assert not tap._thread.is_alive()

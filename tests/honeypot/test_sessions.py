@@ -107,19 +107,19 @@ def test_what_the_honeypot_expects_of_the_client(line: Line) -> None:
 
 def test_after_the_cut_only_what_came_before_counts(line: Line) -> None:
     flow = key(line.flow)
-    assert not line.tracker.close(flow, line.t_ns)
+    assert line.tracker.close(flow, line.t_ns) is None
     line.divert()
     cut_ns = line.t_ns + 3 * MS
-    assert line.tracker.close(flow, cut_ns)
-    assert not line.tracker.close(flow, cut_ns + 1)
+    session = line.tracker.close(flow, cut_ns)
+    assert session is not None
+    assert line.tracker.close(flow, cut_ns + 1) is None
     line.orig(SYN, 0)
     line.resp(SYN_ACK, 500, 1)
     line.orig(PSH | ACK, 1, 501, b"abc")
     line.resp(PSH | ACK, 501, 4, b"late")
     line.resp(RST, 505)
     assert line.ended == []
-    session = line.tracker.cut(flow, cut_ns, "late_answer")
-    assert session is not None
+    assert line.tracker.cut(session, cut_ns, "late_answer") is session
     assert (session.end, session.ended_ns, session.payload) == ("late_answer", cut_ns, b"abc")
     assert (session.orig_packets, session.resp_packets, session.expected) == (2, 1, (4,))
 
@@ -234,7 +234,7 @@ def test_what_is_cut_and_begun_again_is_looked_at_once() -> None:
     for second in range(50):
         tracker.begin(flow, second * SECOND_NS)
         assert tracker.open_sessions == 1
-        tracker.cut(flow, second * SECOND_NS + 1, "command")
+        tracker.cut(tracker.open()[0], second * SECOND_NS + 1, "command")
     tracker.begin(flow, 50 * SECOND_NS)
     assert tracker.expire(109 * SECOND_NS) == ([], [])
     assert len(tracker.expire(110 * SECOND_NS)[1]) == 1
@@ -270,10 +270,42 @@ def test_another_session_of_the_same_flow(line: Line) -> None:
 
 def test_a_cut_ends_it_once(line: Line) -> None:
     line.connect()
-    session = line.tracker.cut(key(line.flow), line.t_ns, "late_answer", line.t_ns - 5)
-    assert session is not None
+    (session,) = line.tracker.open()
+    assert line.tracker.cut(session, line.t_ns, "late_answer", line.t_ns - 5) is session
     assert (session.end, session.answered_ns) == ("late_answer", line.t_ns - 5)
-    assert line.tracker.cut(key(line.flow), line.t_ns, "late_answer") is None
+    assert line.tracker.cut(session, line.t_ns, "late_answer") is None
+    assert len(line.tracker) == 0
+
+
+def test_a_flow_that_is_diverted_again_before_its_cut_was_told_keeps_both_sessions() -> None:
+    """The cut is told later, when what came before it was read."""
+    tracker, flow = Tracker(MAC, 60 * SECOND_NS), key(Flow())
+    tracker.begin(flow, 0)
+    first = tracker.close(flow, SECOND_NS)
+    assert first is not None
+    tracker.begin(flow, 2 * SECOND_NS)
+    (second,) = tracker.open()
+    assert tracker.open_sessions == 2
+    assert tracker.cut(first, SECOND_NS, "late_answer") is first
+    assert tracker.open() == [second]
+    assert tracker.expire(62 * SECOND_NS) == ([second], [flow])
+    assert (first.end, second.end, len(tracker)) == ("late_answer", "idle", 0)
+    assert tracker.open_sessions == 0
+
+
+def test_after_a_cut_a_syn_begins_no_session(line: Line) -> None:
+    line.connect()
+    (session,) = line.tracker.open()
+    line.orig(RST, 1)
+    assert line.ended == [session]
+    line.divert()
+    second = line.tracker.close(key(line.flow), line.t_ns)
+    assert second is not None
+    line.t_ns -= MS  # it was on its way
+    line.orig(RST, 1)
+    line.orig(SYN, 9000)
+    assert line.tracker.open_sessions == 0
+    assert line.tracker.cut(second, line.t_ns, "command") is None
     assert len(line.tracker) == 0
 
 

@@ -225,7 +225,7 @@ def test_the_tracker_counts_whole_frames() -> None:
     line = Line(FLOW4)
     line.connect()
     line.pass_by(Tcp(ACK, 1, 501, payload=b"x" * 1000), True, cut_to=100)
-    session = line.tracker.cut(key(FLOW4), line.t_ns, "command")
+    session = line.tracker.cut(line.tracker.open()[0], line.t_ns, "command")
     assert session is not None
     # 14 bytes of Ethernet, 20 of IPv4, 20 of TCP; the last was captured in part
     assert (session.orig_frame_bytes, session.resp_frame_bytes) == (3 * 54 + 1000, 54)

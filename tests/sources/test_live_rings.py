@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -93,6 +93,34 @@ def test_it_says_until_when_packets_were_missed(pair: tuple[str, str]) -> None:
         assert open_ns + 1_000_000 < source.missed_ns(2) <= time.time_ns()
         assert source.dropped_ring[far] > 100
         assert source.missed_ns(1) - open_ns < 1_000_000
+    finally:
+        source.close()
+
+
+def test_while_an_interface_is_down_or_gone_packets_are_missed(pair: tuple[str, str]) -> None:
+    near, far = pair
+    source = Live(["lo", far], lambda _: None, Watch(RingSize(1 << 16, 2, 20)))
+
+    def lag_ms() -> float:
+        return (time.time_ns() - source.missed_ns(2)) / 1e6
+
+    def comes(there: Callable[[], bool]) -> None:
+        # The kernel tells of carriers once a second at most.
+        end = time.monotonic() + 3
+        while not there():
+            assert time.monotonic() < end, lag_ms()
+            time.sleep(0.01)
+
+    try:
+        comes(lambda: lag_ms() > 40)
+        for device in (near, far):  # no carrier; not even up
+            run("ip", "link", "set", device, "down")
+            comes(lambda: lag_ms() < 5)
+            run("ip", "link", "set", device, "up")
+            comes(lambda: lag_ms() > 40)
+        assert source.missed_ns(1) < source.missed_ns(2)
+        run("ip", "link", "del", far)
+        comes(lambda: lag_ms() < 5)
     finally:
         source.close()
 

@@ -77,6 +77,7 @@ class Figures:
             "uptime_s": round(time.monotonic() - self._began_s, 1),
             "mode": place.plan.mode,
             "interfaces": ", ".join(place.watched),
+            "diverting": honeypot.trouble or "yes",
             "flows": {
                 "diverted_now": len(dispatcher.flows),
                 "sessions_open": honeypot.tap.open_sessions,

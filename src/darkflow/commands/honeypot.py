@@ -17,6 +17,7 @@ from darkflow.commands.cut_reader import CutReader
 from darkflow.commands.figures import Figures
 from darkflow.commands.joiner import Joiner
 from darkflow.commands.log import Log
+from darkflow.commands.mirror import Gate
 from darkflow.commands.place import RESPONDER, Place
 from darkflow.commands.requests import Requests, allowed_of
 from darkflow.commands.sensor import endpoint_of, open_sources, reason_of, watch_of
@@ -30,6 +31,7 @@ from darkflow.divert.frames import send_all
 from darkflow.divert.own import own_addresses
 from darkflow.divert.plane import Plane
 from darkflow.divert.replay import reset_frame
+from darkflow.flow.answers import Answers
 from darkflow.flow.echoes import Echoes
 from darkflow.honeypot.sessions import Session, Tracker
 from darkflow.sinks.records import Cut
@@ -43,8 +45,6 @@ if TYPE_CHECKING:
     from darkflow.pipeline import Pipeline
     from darkflow.sources.live import Live
 
-# How often the machine's own addresses are read anew.
-OWN_ADDRESSES_S = 10.0
 # Until the tap has read what passed before a cut.
 SEEN_S = 0.3
 
@@ -121,7 +121,7 @@ class Honeypot:
     ) -> None:
         self.place = place
         self.log = log
-        self.cuts = {"kernel": 0, "engine": 0, "command": 0, "allow_list": 0}
+        self.cuts = dict.fromkeys(("kernel", "engine", "command", "allow_list", "no_table"), 0)
         self.sessions = 0
         self._trouble = ""
         self._sources: list[Live] = []
@@ -136,7 +136,6 @@ class Honeypot:
             allowed_of(*_allowed(options)),
             own_addresses(),
         )
-        self._own_s = time.monotonic()
         self._socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
         stack.callback(self._socket.close)
         self._socket.bind((place.plan.hp0, 0))
@@ -154,20 +153,23 @@ class Honeypot:
         )
         self.records = self.wired.records()
         self.tap = Tap(
-            place.plan.hp0, tracker, self.session_ended, self.plane.gone, self._frame_sinks(options)
+            place.plan.hp0, tracker, self.session_ended, self.idle, self._frame_sinks(options)
         )
+        self._idle_s = settings["idle"] / 1e9
         self.reader = CutReader(place.plan.group, self.kernel_cut)
         stack.callback(self.reader.close)
         self.traces = Traces(self.records.trace)
         self.echoes: list[Echoes] = []
+        self._answers: list[Answers] = []
         # As many as there are sessions, at most.
-        self._closing: deque[tuple[float, Diverted, int, str, int]] = deque()
+        self._closing: deque[tuple[float, tuple[Session, int, int, str, int]]] = deque()
         names = place.watched
         open_sources(self._sources, names, watch_of(options, settings), settings, log)
         endpoint = endpoint_of(settings)
         self.supervisor = Supervisor(
             self._sources, self.wired, settings, log, options, self._extend
         )
+        self.gate = self._gate(options)
         self.supervisor.also.append(self._look)
         self.supervisor.before_close.append(self._end_sessions)
         figures = Figures(self)
@@ -178,12 +180,28 @@ class Honeypot:
         control = Control(options.control, options.control_group, requests.handlers())
         stack.callback(control.close)
 
+    @property
+    def trouble(self) -> str:
+        """Why nothing is diverted now, or ""."""
+        return self._trouble or (self.gate.trouble if self.gate is not None else "")
+
     def _extend(self, pipeline: Pipeline) -> None:
         """What the honeypot sends is taken out of what the engine sees; verdicts are acted on."""
         echoes = Echoes(len(self.place.watched) - 1, os.urandom(16))
         self.echoes.append(echoes)
         pipeline.stages.append(echoes.filter)
+        answers = Answers(self.wired.networks)
+        self._answers.append(answers)
+        pipeline.stages.append(answers.note)
         pipeline.sinks.insert(0, self.plane)
+
+    def _gate(self, options: argparse.Namespace) -> Gate | None:
+        # Inline both directions pass by construction, and a sensor answers nobody.
+        if self.place.plan.mode != "mirror" or options.no_answers_expected:
+            return None
+        gate = Gate(self.supervisor.mirror, self._answers)
+        self.plane.one_sided_ns = lambda: gate.since_ns
+        return gate
 
     def start(self) -> None:
         """Start what works beside the supervisor; OSError says which service's log cannot be."""
@@ -239,17 +257,19 @@ class Honeypot:
         self._end_session(diverted, now_ns, "late_answer", now_ns)
 
     def _end_session(self, diverted: Diverted, now_ns: int, why: str, answered_ns: int) -> None:
-        if self.tap.close_session(diverted.flow, now_ns):
-            self._closing.append((time.monotonic(), diverted, now_ns, why, answered_ns))
+        session = self.tap.close_session(diverted.flow, now_ns)
+        if session is not None:
+            cut = (session, diverted.t0_ns, now_ns, why, answered_ns)
+            self._closing.append((time.monotonic(), cut))
 
     def _close_sessions(self, until_s: float) -> None:
         """End sessions that were cut, also in the honeypot: its client is heard of no more."""
         frames = []
         while self._closing and self._closing[0][0] <= until_s:
-            _, diverted, now_ns, why, answered_ns = self._closing.popleft()
-            session = self.tap.cut(diverted.flow, now_ns, why, answered_ns)
+            _, (closed, t0_ns, now_ns, why, answered_ns) = self._closing.popleft()
+            session = self.tap.cut(closed, now_ns, why, answered_ns)
             if session is not None:
-                self.joiner.session(session, diverted.t0_ns)
+                self.joiner.session(session, t0_ns)
                 if self.place.answers:
                     macs = self.place.macs
                     frames += [reset_frame(session.flow, n, macs) for n in session.expected]
@@ -259,6 +279,12 @@ class Honeypot:
         """The tap has seen the end of a session."""
         diverted = self.dispatcher.flows.get(session.flow)
         self.joiner.session(session, diverted.t0_ns if diverted else session.diverted_ns)
+
+    def idle(self, flow: Flow) -> None:
+        """The tap has seen nothing of a flow for so long that the kernel lets it go, too."""
+        # Or the kernel has seen what the tap has lost, and goes on.
+        missed = time.monotonic() - self.tap.missed_s < 2 * self._idle_s
+        self.plane.gone(flow, unsure=missed)
 
     def _is_reported(self, flow: Flow) -> bool:
         return self.place.service_of(flow) == RESPONDER
@@ -280,11 +306,19 @@ class Honeypot:
         self.joiner.tick()
         self.traces.tick()
         self._close_sessions(time.monotonic() - SEEN_S)
-        if time.monotonic() - self._own_s >= OWN_ADDRESSES_S:
-            self._own_s = time.monotonic()
-            with suppress(OSError):
-                self.dispatcher.own = own_addresses()
-        return self._mended() + self._failed()
+        # Each time: with one that is new, after a failover, flows look dark once T has passed.
+        with suppress(OSError):
+            self.dispatcher.own = own_addresses()
+        return self._mended() + self._failed() + self._looked_at_mirror()
+
+    def _looked_at_mirror(self) -> list[tuple[str, str]]:
+        """What is news of the mirror."""
+        if self.gate is None:
+            return []
+        if self.supervisor.mirror.finding:
+            # Not only at every --stats: nothing is diverted until it is over.
+            self.supervisor.look_at_mirror()
+        return self.gate.look(self.supervisor.counts(), time.monotonic())
 
     def _mended(self) -> list[tuple[str, str]]:
         """The kernel's table is there, or comes back; a line when that is news."""
@@ -293,8 +327,12 @@ class Honeypot:
         except OSError as error:
             trouble = f"nothing is diverted: {reason_of(error)}"
             before, self._trouble = self._trouble, trouble
+            self.plane.paused = True
+            # What of the table is left would divert on, and might not see the real host's answer.
+            self.plane.cut(list(self.dispatcher.flows), time.time_ns(), "no_table")
             return [] if trouble == before else [("error", trouble)]
         before, self._trouble = self._trouble, ""
+        self.plane.paused = False
         if why:
             self.plane.divert_again()
             return [("warning", f"{why}: it was loaded anew")]
@@ -308,11 +346,11 @@ class Honeypot:
             "what hears of cuts": self.reader.failed,
         }
         dead = {what: why for what, why in found.items() if why is not None}
-        self.supervisor.given_up = bool(dead)
-        return [
-            ("error", f"{what} has failed, so the honeypot ends: {why!r}")
-            for what, why in dead.items()
-        ]
+        lines = [f"{what} has failed, so the honeypot ends: {why!r}" for what, why in dead.items()]
+        if self.place.hp0_has_gone:
+            lines.append(f"{self.place.plan.hp0} has gone, so the honeypot ends")
+        self.supervisor.given_up = bool(lines)
+        return [("error", line) for line in lines]
 
     def _end_sessions(self) -> None:
         """The workers have ended: divert nothing more, and write what is open."""

@@ -46,6 +46,11 @@ def add_honeypot_options(honeypot: argparse.ArgumentParser) -> None:
         "--mirror", metavar="IF", help="copies of the traffic come here; answers are routed"
     )
     honeypot.add_argument(
+        "--no-answers-expected", action="store_true",
+        help="mirror: divert although no answer of a watched host is seen; only for networks"
+        " without any live host, as on a mirror of one direction all connections would be reset",
+    )  # fmt: skip
+    honeypot.add_argument(
         "--outside", metavar="IF", help="inline: the interface to the outside of a router"
     )
     honeypot.add_argument("--inside", metavar="IF", help="inline: the one to the watched networks")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import sys
+import threading
 from collections import Counter
 from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING, Any
@@ -90,6 +91,9 @@ class Place:
         self._kernel: Counter[str] = Counter()
         self._kernel_before: Counter[str] = Counter()
         self._indexes: dict[str, int] = {}
+        self._hp0_index = 0
+        # Over the two sums of counters.
+        self._counting = threading.Lock()
         self._words = words_of(options)
         self._keeper: Keeper | None = None
         self._answering: Answering | None = None
@@ -121,6 +125,7 @@ class Place:
             self.namespace.make(rules, portrules.settings(self.services))
             self._undo.callback(self.namespace.remove)
         self._apply()
+        self._hp0_index = self._indexes[self.plan.hp0]
         self._undo.callback(self.nft.remove)
         if self.answers:
             self._undo.callback(self.namespace.unplug)
@@ -128,6 +133,11 @@ class Place:
     def _apply(self) -> None:
         self.nft.apply(self.plan)
         self._indexes = indexes_of(self.watched)
+
+    @property
+    def hp0_has_gone(self) -> bool:
+        """Whether the way to the honeypot is no longer the one that was made; no mending helps."""
+        return indexes_of([self.plan.hp0])[self.plan.hp0] != self._hp0_index
 
     def mend(self) -> str:
         """Load the table anew where it is gone, or stands on an interface that has come back.
@@ -140,10 +150,13 @@ class Place:
             why = "an interface has gone and come back"
         else:
             return ""
-        self._apply()
-        self.reloads += 1
-        self._kernel_before += self._kernel
-        self._kernel = Counter()
+        with self._counting:
+            with suppress(OSError):
+                self._kernel = Counter(self.nft.stats())
+            self._apply()
+            self.reloads += 1
+            self._kernel_before += self._kernel
+            self._kernel = Counter()
         return why
 
     def stop_diverting(self) -> None:
@@ -209,11 +222,13 @@ class Place:
 
     def kernel_stats(self) -> dict[str, int]:
         """The data plane's own counters; what they were last while there is no table."""
-        with suppress(OSError):
-            self._kernel = Counter(self.nft.stats())
-        sets = {name: self._kernel[name] for name in ("flows4", "flows6") if name in self._kernel}
-        total = dict(self._kernel)
-        for name, count in self._kernel_before.items():
+        with self._counting:
+            with suppress(OSError):
+                self._kernel = Counter(self.nft.stats())
+            now, before = dict(self._kernel), dict(self._kernel_before)
+        sets = {name: now[name] for name in ("flows4", "flows6") if name in now}
+        total = dict(now)
+        for name, count in before.items():
             total[name] = total.get(name, 0) + count
         return total | sets
 

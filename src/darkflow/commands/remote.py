@@ -74,5 +74,7 @@ def _allow(answer: dict[str, Any]) -> None:
     for kind in ("addresses", "sources", "ports"):
         told = ", ".join(str(one) for one in answer[kind]) or "none"
         print_out(f"{kind:10} {told}")
+    if answer["lasts"]:
+        print_out(f"{'lasts':10} {answer['lasts']}")
     if answer["cut"]:
         print_out(f"{answer['cut']:,} flows cut")

@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 
 MOST_FLOWS = 100_000
 KINDS = ("address", "source", "port")
+LASTS = (
+    "until this honeypot ends; to keep it, write it in the file of --config (allow_address,"
+    " allow_source, allow_port)"
+)
 
 Range = tuple[bytes, bytes]
 
@@ -133,25 +137,26 @@ class Requests:
             flows = [parse_flow(str(request["flow"]))]
         count = self._plane.cut(flows, time.time_ns(), "command")
         if not count and not request.get("all"):
-            raise ValueError(f"{request['flow']} is not diverted (darkflow flows lists those)")
+            raise ValueError(
+                f"{request['flow']} is not diverted (darkflow flows lists those); should the kernel"
+                " know better, it was told to let it go"
+            )
         return {"cut": count}
 
     def allow(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Show or change what is never diverted; flows that it covers now are cut."""
+        """Show or change what is never diverted; flows that it covers now are cut.
+
+        `lasts` says how long a change does, and how to keep it.
+        """
         count = 0
         if request.get("action", "list") != "list":
-            self._dispatcher.allowed = changed(
-                self._dispatcher.allowed,
-                str(request["action"]),
-                str(request["kind"]),
-                str(request["value"]),
-            )
-            covered = list(self._dispatcher.now_allowed())
-            count = self._plane.cut(covered, time.time_ns(), "allow_list")
+            words = (str(request["action"]), str(request["kind"]), str(request["value"]))
+            count = self._plane.allow(lambda old: changed(old, *words), time.time_ns())
         allowed = self._dispatcher.allowed
         return {
             "addresses": [range_text(ends) for ends in allowed.addresses],
             "sources": [range_text(ends) for ends in allowed.sources],
             "ports": sorted(allowed.ports),
             "cut": count,
+            "lasts": LASTS if request.get("action", "list") != "list" else "",
         }

@@ -80,7 +80,7 @@ class Supervisor:
         self.service = Service(options, settings, log, self._turns)
         self._every_s = settings["stats"] / 1e9
         self._state_s = 0.0
-        self._mirror = MirrorCheck()
+        self.mirror = MirrorCheck()
         self._wake = Wake()
         self._ended: int | None = None
         self._reopen = False
@@ -171,8 +171,11 @@ class Supervisor:
             self._report("state")
         self._add_stats()
         self.service.status(self._status())
-        counts = self._counts()
-        line = self._mirror.look(counts, [worker.lookout.senders for worker in self.workers])
+        self.look_at_mirror()
+
+    def look_at_mirror(self) -> None:
+        """Whether it carries both directions, said when that is news."""
+        line = self.mirror.look(self.counts(), [one.lookout.senders for one in self.workers])
         if line:
             self.log("warning", line)
 
@@ -228,7 +231,7 @@ class Supervisor:
         )
         self.log("warning", f"packets were lost: {advice}", **grown)
 
-    def _counts(self) -> dict[str, int]:
+    def counts(self) -> dict[str, int]:
         """The engines' counters, added up."""
         total: dict[str, int] = {}
         for worker in self.workers:
@@ -255,7 +258,7 @@ class Supervisor:
             self._end_view()
 
     def _status(self) -> str:
-        counts = self._counts()
+        counts = self.counts()
         return (
             f"watching {', '.join(self.names)}: {counts['attempts']} attempts,"
             f" {counts['dark']} dark, {sum(self.vitals.dropped_ring().values())} packets lost"

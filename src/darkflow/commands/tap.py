@@ -19,6 +19,12 @@ WAIT_MS = 200
 # The clock is set by leaps; less is what NTP does all the time.
 LEAP_NS = 1_000_000_000
 PATIENCE_S = 1.0
+# Blocks that are read in a row; then it is looked at what is idle, lost, or to be closed.
+MOST_BATCHES = 64
+# When the kernel hands over a block that is not full; a packet in it keeps its flow alive, so what
+# is idle is told some time later.
+BLOCK_MS = 64
+LAG_NS = 100_000_000
 
 
 class Tap:
@@ -36,10 +42,12 @@ class Tap:
         frames: Sequence[Callable[[Frames], None]] = (),
     ) -> None:
         """Open a ring on the interface; OSError when that cannot be."""
-        size = RingSize(1 << 20, 32, 64)
+        size = RingSize(1 << 20, 32, BLOCK_MS)
         self.tracker = tracker
         self.failed: BaseException | None = None
         self.dropped = 0
+        # When packets were lost last: some of a flow that looks idle may have been among them.
+        self.missed_s = float("-inf")
         self._interface = Interface(name, Watch(size, outgoing=True, whole=MOST_BYTES))
         self._ended = ended
         self._gone = gone
@@ -58,15 +66,15 @@ class Tap:
             for flow in flows:
                 self.tracker.begin(flow, t_ns)
 
-    def close_session(self, flow: Flow, t_ns: int) -> bool:
-        """A flow was cut; `cut` follows when the tap has read on. Whether a session was open."""
+    def close_session(self, flow: Flow, t_ns: int) -> Session | None:
+        """A flow was cut; `cut` follows when the tap has read on. Its session, if it was open."""
         with self._lock:
             return self.tracker.close(flow, t_ns)
 
-    def cut(self, flow: Flow, t_ns: int, why: str, answered_ns: int = 0) -> Session | None:
-        """A flow is diverted no longer: its session, if one was open, has ended."""
+    def cut(self, session: Session, t_ns: int, why: str, answered_ns: int = 0) -> Session | None:
+        """A flow is diverted no longer: its session, unless it has ended before."""
         with self._lock:
-            return self.tracker.cut(flow, t_ns, why, answered_ns)
+            return self.tracker.cut(session, t_ns, why, answered_ns)
 
     def open(self) -> list[Session]:
         """The sessions that are open now."""
@@ -83,9 +91,8 @@ class Tap:
         self._closing = True
         if self._thread.is_alive():
             self._thread.join(PATIENCE_S)
-        for flow in [session.flow for session in self.open()]:
-            session = self.cut(flow, time.time_ns(), "stopped")
-            if session is not None:
+        for session in self.open():
+            if self.cut(session, time.time_ns(), "stopped") is not None:
                 self._ended(session)
         if not self._thread.is_alive():  # its ring must not go while it reads
             self._interface.close()
@@ -103,7 +110,9 @@ class Tap:
         expire_ns = 0
         ahead_ns = time.time_ns() - time.monotonic_ns()
         while not self._closing:
-            while self._interface.read(frames):
+            for _ in range(MOST_BATCHES):
+                if self._closing or not self._interface.read(frames):
+                    break
                 with self._lock:
                     ended = self.tracker.observe(frames)
                 for other in self._others:
@@ -112,7 +121,9 @@ class Tap:
                     self._ended(session)
             if time.monotonic_ns() >= expire_ns:
                 expire_ns = time.monotonic_ns() + EXPIRE_NS
-                self.dropped += self._interface.take_drops()
+                if count := self._interface.take_drops():
+                    self.dropped += count
+                    self.missed_s = time.monotonic()
                 before_ns, ahead_ns = ahead_ns, time.time_ns() - time.monotonic_ns()
                 if abs(ahead_ns - before_ns) > LEAP_NS:
                     with self._lock:
@@ -124,7 +135,7 @@ class Tap:
 
     def _expire(self) -> None:
         with self._lock:
-            ended, gone = self.tracker.expire(time.time_ns())
+            ended, gone = self.tracker.expire(time.time_ns() - LAG_NS)
         for session in ended:
             self._ended(session)
         for flow in gone:

@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Protocol
 
-from darkflow.divert.dispatcher import DIVERT, Dispatcher, Diverted, Flow
+from darkflow.divert.dispatcher import DIVERT, Allowed, Dispatcher, Diverted, Flow
 from darkflow.divert.frames import frame_from
 from darkflow.divert.replay import frame_of
 from darkflow.flow.batch import Events
@@ -25,6 +25,10 @@ BATCH = 256
 # Verdicts that may wait for the kernel; those beyond them are counted and not diverted.
 MOST_WAITING = 200_000
 PATIENCE_S = 1.0
+# After which the kernel is asked again for cuts that it refused.
+RETRY_S = 1.0
+# Why a flow is deleted of which it is not known whether the kernel took it.
+UNCERTAIN = ""
 
 
 class Table(Protocol):
@@ -84,6 +88,10 @@ class Plane:
         # Until when the capture has missed packets, in ns since 1970: who has answered is not known
         # of flows that began before.
         self.missed_ns: Callable[[], int] = lambda: 0
+        # There is no table, or not all of it: nothing is diverted.
+        self.paused = False
+        # Until when nobody has seen that live hosts answer, in the same unit.
+        self.one_sided_ns: Callable[[], int] = lambda: 0
         self._table = table
         self._send = send
         self._macs = macs
@@ -93,6 +101,8 @@ class Plane:
         self._number = 0
         self._due: list[tuple[int, int, Flow, bytes]] = []
         self._cuts: dict[Flow, tuple[int, str]] = {}
+        self._retry_s = 0.0
+        self._undone = False
         self._again: deque[Flow] = deque()
         self._closing = False
         self._changed = threading.Condition()
@@ -108,13 +118,15 @@ class Plane:
         if not verdicts:
             return
         now_ns = time.monotonic_ns()
-        missed_ns = self.missed_ns()
+        missed_ns, one_sided_ns = self.missed_ns(), self.one_sided_ns()
         with self._changed:
             for late, t_ns, t0_ns, flow, head, tcp_bytes, whole in verdicts:
                 if late:
                     self._cut(flow, t_ns, "late_answer")
                 elif 0 < missed_ns >= t0_ns:
                     self.dispatcher.refused["packets_missed"] += 1
+                elif 0 < one_sided_ns >= t0_ns:
+                    self.dispatcher.refused["one_sided"] += 1
                 elif self._may(flow, t_ns, t0_ns, head[-tcp_bytes:]):
                     self._number += 1
                     due_ns = now_ns + self._random.randrange(self._jitter_ns + 1)
@@ -126,6 +138,9 @@ class Plane:
             self._changed.notify()
 
     def _may(self, flow: Flow, t_ns: int, t0_ns: int, tcp: bytes) -> bool:
+        if self.paused:
+            self.dispatcher.refused["no_table"] += 1
+            return False
         if len(tcp) < 20 or (tcp[12] >> 4) * 4 != len(tcp):
             self.dispatcher.refused["malformed"] += 1
             return False
@@ -135,9 +150,32 @@ class Plane:
         return self.dispatcher.dark(flow, t_ns, t0_ns) == DIVERT
 
     def cut(self, flows: Iterable[Flow], t_ns: int, why: str) -> int:
-        """End flows; how many of them were diverted. From any thread."""
+        """End flows; how many of them were diverted. From any thread.
+
+        The kernel is told also of those that are not known: it may have them all the same.
+        """
+        count = 0
         with self._changed:
-            count = sum(self._cut(flow, t_ns, why) for flow in flows)
+            for flow in flows:
+                if self._cut(flow, t_ns, why):
+                    count += 1
+                else:
+                    self._unsure(flow)
+            self._changed.notify()
+        return count
+
+    def _unsure(self, flow: Flow) -> None:
+        """The kernel may have a flow that is not known: it is to let it go."""
+        if len(self._cuts) < MOST_WAITING:
+            self._cuts.setdefault(flow, (0, UNCERTAIN))
+
+    def allow(self, change: Callable[[Allowed], Allowed], t_ns: int) -> int:
+        """Change what is never diverted; how many diverted flows that ends. From any thread."""
+        with self._changed:
+            self.dispatcher.allowed = change(self.dispatcher.allowed)
+            count = sum(
+                self._cut(flow, t_ns, "allow_list") for flow in self.dispatcher.now_allowed()
+            )
             self._changed.notify()
         return count
 
@@ -147,9 +185,15 @@ class Plane:
         self._cuts.setdefault(flow, (t_ns, why))
         return True
 
-    def gone(self, flow: Flow) -> Diverted | None:
-        """The kernel has cut the flow itself, or let it go: what it was, if it was diverted."""
+    def gone(self, flow: Flow, unsure: bool = False) -> Diverted | None:
+        """The kernel has cut the flow itself, or let it go: what it was, if it was diverted.
+
+        unsure: perhaps it has not, and is told to.
+        """
         with self._changed:
+            if unsure:
+                self._unsure(flow)
+                self._changed.notify()
             return self.dispatcher.end(flow)
 
     def divert_again(self) -> None:
@@ -175,22 +219,28 @@ class Plane:
     def _work(self) -> None:
         while True:
             with self._changed:
-                while not (self._closing or self._cuts or self._again or self._ready()):
+                while not (self._closing or self._cuts_due() or self._again or self._ready()):
                     self._changed.wait(self._rest_s())
                 if self._closing:
                     return
-                cuts, self._cuts = self._cuts, {}
-                again = [self._again.popleft() for _ in range(min(BATCH, len(self._again)))]
-                again = [flow for flow in again if flow in self.dispatcher.flows]
                 # What was cut before it was diverted never is.
-                known = self.dispatcher.flows
+                known, cuts = self.dispatcher.flows, self._cuts
+                again = [self._again.popleft() for _ in range(min(BATCH, len(self._again)))]
+                again = [flow for flow in again if flow in known and flow not in cuts]
                 batch = [one for one in self._take() if one[2] in known and one[2] not in cuts]
+                if self._cuts_due():
+                    self._cuts = {}
+                else:
+                    cuts = {}
             if cuts:
                 self._delete(cuts)
             if again:
                 self._register(again)
             if batch:
                 self._divert(batch)
+
+    def _cuts_due(self) -> bool:
+        return bool(self._cuts) and time.monotonic() >= self._retry_s
 
     def _ready(self) -> bool:
         return bool(self._due) and self._due[0][0] <= time.monotonic_ns()
@@ -204,9 +254,9 @@ class Plane:
         return batch
 
     def _rest_s(self) -> float | None:
-        if not self._due:
-            return None
-        return max(self._due[0][0] - time.monotonic_ns(), 0) / 1e9
+        due_s = [self._due[0][0] / 1e9] if self._due else []
+        due_s += [self._retry_s] if self._cuts else []
+        return max(min(due_s) - time.monotonic(), 0) if due_s else None
 
     def _delete(self, cuts: dict[Flow, tuple[int, str]]) -> None:
         flows = list(cuts)
@@ -218,12 +268,26 @@ class Plane:
             for at in range(0, len(flows), BATCH):
                 self._table.delete(flows[at : at + BATCH])
         except OSError as error:
+            # The kernel goes on diverting them, so they are not over: asked again in a while.
             self._failed(error)
+            with self._changed:
+                self._retry_s = time.monotonic() + RETRY_S
+                self._cuts = cuts | self._cuts
+            self._undone = True
+            return
+        if self._undone:
+            self._undone = False
+            self._works()
         with self._changed:
             ended = [self.dispatcher.end(flow) for flow in flows]
         for diverted in ended:
-            if diverted is not None:
-                self._watcher.ended(diverted, *cuts[diverted.flow])
+            if diverted is None:
+                continue
+            t_ns, why = cuts[diverted.flow]
+            if why == UNCERTAIN:  # diverted anew in the meantime, and not registered yet
+                self.no_room += 1
+            else:
+                self._watcher.ended(diverted, t_ns, why)
 
     def _register(self, flows: list[Flow]) -> set[Flow]:
         """Put flows into the kernel's set; those that are not there, and are not diverted then."""
@@ -232,6 +296,10 @@ class Plane:
         except OSError as error:
             self._failed(error)
             left_out = set(flows)
+            with self._changed:
+                # It may have refused after it had taken them.
+                for flow in flows:
+                    self._unsure(flow)
         else:
             self._works()
         if left_out:

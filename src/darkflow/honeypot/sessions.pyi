@@ -39,13 +39,16 @@ class Tracker:
     def __len__(self) -> int: ...
     def begin(self, flow: Flow, t_ns: int) -> None:
         """The flow is diverted from now on."""
-    def close(self, flow: Flow, t_ns: int) -> bool:
-        """The flow was cut at `t_ns`: packets after that do not count. Whether a session was open.
+    def close(self, flow: Flow, t_ns: int) -> Session | None:
+        """The flow was cut at `t_ns`: packets after that do not count. Its session, if it was open.
 
         `cut` ends it, when all that came before has been observed.
         """
-    def cut(self, flow: Flow, t_ns: int, why: str, answered_ns: int = 0) -> Session | None:
-        """The flow is diverted no longer: its session, if one was open, has ended."""
+    def cut(self, session: Session, t_ns: int, why: str, answered_ns: int = 0) -> Session | None:
+        """The flow is diverted no longer: the session ends, if it has not ended before.
+
+        answered_ns: when the answer came that cut it, 0 if none did.
+        """
     def observe(self, frames: Frames) -> list[Session]:
         """Frames in the order of time; sessions that ended with them."""
     def expire(self, now_ns: int) -> tuple[list[Session], list[Flow]]:

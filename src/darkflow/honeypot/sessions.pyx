@@ -205,7 +205,8 @@ cdef class Tracker:
         """The flow is diverted from now on."""
         cdef bytes key = key_from(flow)
         cdef Session session = self.sessions.get(key)
-        if session is not None and not session.end:
+        # One that was closed belongs to an earlier diversion: `cut` ends it.
+        if session is not None and not session.end and not session.until_ns:
             return
         session = Session(flow, t_ns)
         session.due_ns = t_ns + self.idle_ns
@@ -217,17 +218,17 @@ cdef class Tracker:
         """See the stub."""
         cdef Session session = self.sessions.get(key_from(flow))
         if session is None or session.end or session.until_ns:
-            return False
+            return None
         session.until_ns = t_ns
-        return True
+        return session
 
-    def cut(self, tuple flow, int64_t t_ns, str why, int64_t answered_ns=0):
-        """The flow is diverted no longer: its session, if one was open, has ended.
-
-        answered_ns: when the answer came that cut it, 0 if none did.
-        """
-        cdef Session session = self.sessions.pop(key_from(flow), None)
-        if session is None or session.end:
+    def cut(self, Session session not None, int64_t t_ns, str why, int64_t answered_ns=0):
+        """See the stub."""
+        cdef bytes key = key_from(session.flow)
+        # The flow may have been diverted anew, with a session of its own.
+        if self.sessions.get(key) is session:
+            del self.sessions[key]
+        if session.end:
             return None
         self._release(session)
         self.open_sessions -= 1
@@ -252,7 +253,11 @@ cdef class Tracker:
                 self.unknown += 1
                 continue
             if session.end:
-                if seen.flags & (SYN | ACK | RST) != SYN or not seen.from_orig:
+                # After a cut nobody is there to begin another one.
+                if (
+                    seen.flags & (SYN | ACK | RST) != SYN or not seen.from_orig
+                    or session.until_ns
+                ):
                     session.last_ns = frames.frames[i].t_ns
                     continue
                 due_ns = session.due_ns

@@ -209,7 +209,8 @@ def place_of(mode: str) -> tuple[str, tuple[str, ...]]:
     """Where `darkflow honeypot` runs, and its options that name the interfaces there."""
     if mode == "inline":
         return GATEWAY, ("--outside", GATEWAY_OUTSIDE, "--inside", GATEWAY_INSIDE)
-    return MACHINE, ("--mirror", COPIES)
+    # This mirror carries both directions for certain, also before any live host was asked.
+    return MACHINE, ("--mirror", COPIES, "--no-answers-expected")
 
 
 def _routes() -> tuple[Route, ...]:

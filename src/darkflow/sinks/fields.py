@@ -153,7 +153,8 @@ FIELDS: tuple[Field, ...] = (
     Field("cut.t0_ns", "integer", "ns since 1970", "first SYN of the dark flow", CUT),
     Field("cut.t_ns", "integer", "ns since 1970", "when it was cut", CUT),
     Field("cut.cut_by", "string", "", "`kernel` (in the path of the late answer's own packet),"
-          " `engine` (it saw the late answer first), `command` (`darkflow cut`) or `allow_list`",
+          " `engine` (it saw the late answer first), `command` (`darkflow cut`), `allow_list` or"
+          " `no_table` (an interface had gone)",
           CUT),
     Field("cut.answer", "string or null", "", "the late answer: `syn_ack` or `rst`; null if none"
           " was the reason", CUT),

@@ -24,6 +24,10 @@ SOL_PACKET, SO_ATTACH_FILTER = 263, 26
 PACKET_ADD_MEMBERSHIP, PACKET_RX_RING, PACKET_STATISTICS = 1, 5, 6
 PACKET_VERSION, PACKET_TIMESTAMP, PACKET_IGNORE_OUTGOING = 10, 17, 23
 PACKET_MR_PROMISC, TPACKET_V3 = 1, 2
+SIOCGIFFLAGS, SIOCETHTOOL = 0x8913, 0x8946
+IFF_UP = 1
+# linux/ethtool.h: whether there is a carrier. IFF_RUNNING tells of it up to a second late.
+ETHTOOL_GLINK = 0x0A
 SIOCGIFHWADDR, SIOCSHWTSTAMP = 0x8927, 0x89B0
 STAMP_ALL, RAW_HARDWARE = 1, 1 << 6
 ARPHRD_ETHER, ARPHRD_LOOPBACK, ARPHRD_NONE = 1, 772, 65534
@@ -174,6 +178,23 @@ class Interface:
             return socket.if_indextoname(self._index)
         except OSError:
             return None
+
+    @property
+    def is_up(self) -> bool:
+        """Whether packets can come: it is there, set up, and has a carrier (netdevice(7))."""
+        name = (self.other_name or "").encode()
+        fd = self._socket.fileno()
+        link = ctypes.create_string_buffer(struct.pack("II", ETHTOOL_GLINK, 0), 8)
+        asked = struct.pack("16sL232x", name, ctypes.addressof(link))
+        try:
+            told = fcntl.ioctl(fd, SIOCGIFFLAGS, struct.pack("16s240x", name))
+            if not struct.unpack_from("H", told, 16)[0] & IFF_UP:
+                return False
+            fcntl.ioctl(fd, SIOCETHTOOL, asked)
+        except OSError as error:
+            # What is no card, as a tunnel, may know of no carrier.
+            return bool(error.errno == errno.EOPNOTSUPP)
+        return bool(struct.unpack("II", link.raw)[1])
 
     def take_error(self) -> int:
         """What has happened to the interface (ENETDOWN: it was set down), 0 for nothing."""

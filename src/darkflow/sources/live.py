@@ -225,11 +225,15 @@ class Live:
                 if count := interface.take_drops():
                     self._dropped[source] += count
                     self._missed_ns[source] = time.monotonic_ns()
+            for source in range(len(self.names)):
+                if source not in self._open or not self._open[source].is_up:
+                    self._missed_ns[source] = time.monotonic_ns()
 
     def missed_ns(self, sources: int) -> int:
         """Until when, at the latest, packets of the first `sources` interfaces were missed.
 
-        In ns since 1970: they found no room in a ring, or it was not open yet. From any thread.
+        In ns since 1970: they found no room in a ring, or it was not open yet, or the interface
+        was not there, or down. From any thread.
         """
         self._take_drops()
         missed_ns = max(at for source, at in self._missed_ns.items() if source < sources)
