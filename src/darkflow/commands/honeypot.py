@@ -24,7 +24,7 @@ from darkflow.commands.supervisor import Supervisor
 from darkflow.commands.tap import Tap
 from darkflow.commands.traces import Traces
 from darkflow.commands.wiring import Wiring, conflict
-from darkflow.divert.cuts import ENDS, SYN_ACK
+from darkflow.divert.cuts import ACK, ENDS, SYN_ACK
 from darkflow.divert.dispatcher import Dispatcher, Diverted, Flow, Limits
 from darkflow.divert.frames import send_all
 from darkflow.divert.own import own_addresses
@@ -219,7 +219,8 @@ class Honeypot:
         if answer in ENDS:
             self.traces.end(flow, answer, t_ns)
             return
-        diverted = self.plane.gone(flow)
+        spoken = answer == ACK
+        diverted = self.plane.alive(flow, t_ns) if spoken else self.plane.gone(flow)
         if diverted is not None:
             self._cut(diverted, "kernel", answer, t_ns, t_ns)
             if answer == SYN_ACK:
