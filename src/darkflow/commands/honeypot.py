@@ -127,6 +127,10 @@ class Honeypot:
         self._sources: list[Live] = []
         stack.callback(self._close_sources)
         stack.callback(place.remove)
+        place.claim()
+        # Of this there can be one only, whatever it is called, so it comes before the table.
+        self.reader = CutReader(place.plan.group, self.kernel_cut)
+        stack.callback(self.reader.close)
         place.make()
         self.wired = Wiring(options, settings, live=True, say=lambda line: log("warning", line))
         self.wired.keep_larger = True
@@ -156,8 +160,6 @@ class Honeypot:
         self.tap = Tap(
             place.plan.hp0, tracker, self.session_ended, self.plane.gone, self._frame_sinks(options)
         )
-        self.reader = CutReader(place.plan.group, self.kernel_cut)
-        stack.callback(self.reader.close)
         self.traces = Traces(self.records.trace)
         self.echoes: list[Echoes] = []
         # As many as there are sessions, at most.
