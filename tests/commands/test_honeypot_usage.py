@@ -136,6 +136,8 @@ def test_two_at_one_place(place: Site, tmp_path: Path) -> None:
     honeypot = Honeypot(place, tmp_path, "--hold", "400ms")
     run = (str(DARKFLOW), "honeypot", *PLACE, "--networks", NETWORKS)
     refused(at(place, *run), "runs already", str(honeypot.process.pid))
+    # A third party's sensor has no namespace, but the same table.
+    refused(at(place, *run, "--sensor-to", "s0"), "runs already", str(honeypot.process.pid))
     assert place.curl("http://203.0.113.130/")[0], "the first one goes on"
     assert honeypot.end()[0] == 0
 

@@ -6,6 +6,8 @@ import errno
 import time
 from collections.abc import Callable
 
+import pytest
+
 from darkflow.divert.dispatcher import Flow, Limits
 from darkflow.divert.plane import Plane
 from darkflow.divert.replay import frame_of
@@ -98,6 +100,34 @@ def test_what_a_mirror_of_one_direction_shows_is_not_diverted(make: Callable[...
     until(lambda: plane.replayed == 1)
     assert set(plane.dispatcher.flows) == {key(2)}
     assert plane.dispatcher.refused["one_sided"] == 2
+
+
+def test_who_has_spoken_in_another_connection_is_alive(make: Callable[..., Plane]) -> None:
+    """Whoever spoke at 1 ns: SYNs of 0 and 1 ns are not diverted, that of 2 ns is."""
+    plane = make()
+    for number in range(3):
+        assert plane.alive(key(number), 1) is None
+    Feed(plane)(*(ends(n).syn() for n in range(3)))
+    until(lambda: plane.replayed == 1)
+    assert set(plane.dispatcher.flows) == {key(2)}
+    assert plane.dispatcher.refused["alive"] == 2
+    # A diverted one ends, as the kernel has cut it.
+    ended = plane.alive(key(2), 5)
+    assert ended is not None
+    assert ended.flow == key(2)
+    assert not plane.dispatcher.flows
+
+
+def test_who_has_spoken_is_forgotten_when_many_have(
+    make: Callable[..., Plane], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("darkflow.divert.plane.MOST_ALIVE", 2)
+    plane = make()
+    for number in (0, 1, 0, 2):
+        plane.alive(key(number), 9)
+    Feed(plane)(*(ends(n).syn() for n in range(3)))
+    until(lambda: plane.replayed == 1)
+    assert set(plane.dispatcher.flows) == {key(1)}
 
 
 def test_who_has_talked_may_stay(make: Callable[..., Plane], log: Log) -> None:

@@ -35,6 +35,12 @@ table inet darkflow {
 		meta l4proto tcp meta nfproto ipv4 tproxy ip to 127.0.0.1:1 accept  # the responder
 		meta l4proto tcp meta nfproto ipv6 tproxy ip6 to [::1]:1 accept
 	}
+	counter stopped { }
+	chain out {
+		type filter hook output priority filter; policy accept;
+		oifname "hp1" meta l4proto != tcp counter name "stopped" drop
+		oifname "hp1" tcp flags & (syn | ack) == syn counter name "stopped" drop
+	}
 	chain inside {
 		type filter hook input priority filter; policy accept;
 		iifname != "hp1" tcp dport { 2 } drop

@@ -52,6 +52,19 @@ def test_settings_are_put_back_as_they_were_first_found(place: World) -> None:
     second.end()
 
 
+def test_whoever_has_touched_nothing_leaves_it_as_it_was(place: World) -> None:
+    first = State(place.net.name)
+    first.leave()
+    assert not first.path.exists(), "there was none"
+    killed = State(place.net.name)
+    killed.keep(5, to("0"))
+    os.close(killed._fd)
+    State(place.net.name).leave()
+    later = State(place.net.name)
+    assert list(read_state(later.path)["settings"]) == [KEY]
+    later.end()
+
+
 def test_the_dead_are_forgotten_unless_there_is_something_to_put_right(place: World) -> None:
     empty, telling, living = (State(f"{place.net.name}-{number}") for number in range(3))
     for state, steps in ((empty, []), (telling, to("0")), (living, [])):

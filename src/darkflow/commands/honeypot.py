@@ -25,7 +25,7 @@ from darkflow.commands.supervisor import Supervisor
 from darkflow.commands.tap import Tap
 from darkflow.commands.traces import Traces
 from darkflow.commands.wiring import Wiring, conflict
-from darkflow.divert.cuts import ENDS, SYN_ACK
+from darkflow.divert.cuts import ACK, ENDS, SYN_ACK
 from darkflow.divert.dispatcher import Dispatcher, Diverted, Flow, Limits
 from darkflow.divert.frames import send_all
 from darkflow.divert.own import own_addresses
@@ -127,6 +127,10 @@ class Honeypot:
         self._sources: list[Live] = []
         stack.callback(self._close_sources)
         stack.callback(place.remove)
+        place.claim()
+        # Of this there can be one only, whatever it is called, so it comes before the table.
+        self.reader = CutReader(place.plan.group, self.kernel_cut)
+        stack.callback(self.reader.close)
         place.make()
         self.wired = Wiring(options, settings, live=True, say=lambda line: log("warning", line))
         self.wired.keep_larger = True
@@ -156,8 +160,6 @@ class Honeypot:
             place.plan.hp0, tracker, self.session_ended, self.idle, self._frame_sinks(options)
         )
         self._idle_s = settings["idle"] / 1e9
-        self.reader = CutReader(place.plan.group, self.kernel_cut)
-        stack.callback(self.reader.close)
         self.traces = Traces(self.records.trace)
         self.echoes: list[Echoes] = []
         self._answers: list[Answers] = []
@@ -237,7 +239,8 @@ class Honeypot:
         if answer in ENDS:
             self.traces.end(flow, answer, t_ns)
             return
-        diverted = self.plane.gone(flow)
+        spoken = answer == ACK
+        diverted = self.plane.alive(flow, t_ns) if spoken else self.plane.gone(flow)
         if diverted is not None:
             self._cut(diverted, "kernel", answer, t_ns, t_ns)
             if answer == SYN_ACK:

@@ -13,8 +13,8 @@ from darkflow.commands.answering import Answering
 from darkflow.divert import portrules
 from darkflow.divert.honeynet import INNER_MAC, OUTER_MAC, Honeynet, commands
 from darkflow.divert.keeper import Keeper
-from darkflow.divert.namespace import Namespace, default_name, found_host
-from darkflow.divert.nft import Nft
+from darkflow.divert.namespace import Namespace, default_name, entered, found_host, need_root
+from darkflow.divert.nft import NFPROTO_INET, Nft
 from darkflow.divert.plan import Plan
 from darkflow.divert.ruleset import render
 from darkflow.divert.services import name_of, read_services
@@ -86,10 +86,13 @@ class Place:
         self.macs = bytes.fromhex((INNER_MAC + OUTER_MAC).replace(":", ""))
         self.nft = Nft()
         self.namespace = Namespace(self.net)
+        # The namespace's own table.
+        self._inner: Nft | None = None
         # How often the table was gone, and was loaded anew; what its counters had come to then.
         self.reloads = 0
         self._kernel: Counter[str] = Counter()
         self._kernel_before: Counter[str] = Counter()
+        self._stopped = 0
         self._indexes: dict[str, int] = {}
         self._hp0_index = 0
         # Over the two sums of counters.
@@ -117,13 +120,24 @@ class Place:
         lines += ["# The data plane", "nft -f - <<'END'", render(self.plan).rstrip(), "END"]
         sys.stdout.write("\n".join(lines) + "\n")
 
+    def claim(self) -> None:
+        """Be the only one here, before anything is touched; BlockingIOError says who is it."""
+        self._undo.callback(self.nft.close)
+        if self.answers:
+            need_root()
+        self.namespace.claim()
+        self._undo.callback(self.namespace.remove)
+
     def make(self) -> None:
         """Set it up, over what a killed run has left; OSError says what the system refuses."""
-        self._undo.callback(self.nft.close)
         if self.answers:
             rules = portrules.render(self.net, self.services)
             self.namespace.make(rules, portrules.settings(self.services))
-            self._undo.callback(self.namespace.remove)
+            with entered(self.namespace.fd):
+                self._inner = Nft()
+            self._undo.callback(self._inner.close)
+        else:
+            self.namespace.do_without()
         self._apply()
         self._hp0_index = self._indexes[self.plan.hp0]
         self._undo.callback(self.nft.remove)
@@ -230,6 +244,10 @@ class Place:
         total = dict(now)
         for name, count in before.items():
             total[name] = total.get(name, 0) + count
+        if self._inner is not None:
+            with suppress(OSError):
+                self._stopped = self._inner.counters(NFPROTO_INET)[portrules.STOPPED][0]
+        total["dropped"] = total.get("dropped", 0) + self._stopped
         return total | sets
 
 

@@ -14,9 +14,10 @@ from typing import NamedTuple
 from darkflow.divert import netlink
 from darkflow.divert.dispatcher import Flow
 from darkflow.divert.netlink import attribute, attributes
-from darkflow.divert.ruleset import BY_CLIENT
+from darkflow.divert.ruleset import BY_ALIVE, BY_CLIENT
 
-SYN_ACK, RST = "syn_ack", "rst"
+# An ACK: the host has another connection with these addresses and ports.
+SYN_ACK, RST, ACK = "syn_ack", "rst", "ack"
 # What follows a late SYN+ACK, first of all; the fourth, silence, tells nothing.
 RST_BY_CLIENT, RST_BY_SERVER, FIN = "rst_by_client", "rst_by_server", "fin"
 ENDS = (RST_BY_CLIENT, RST_BY_SERVER, FIN)
@@ -38,7 +39,8 @@ MOST_EXTENSIONS = 8
 class Cut(NamedTuple):
     """A flow that the kernel has cut: when the packet that did it came in, and what it was.
 
-    Or, with `by` one of ENDS, the first end of a flow that a late SYN+ACK has cut.
+    Or, with `by` one of ENDS, the first end of a flow that a late SYN+ACK has cut; with ACK the
+    flow may not be diverted yet.
     """
 
     flow: Flow
@@ -154,7 +156,9 @@ class Cuts:
             self._next = (number + 1) & 0xFFFFFFFF
         cut = cut_of(told.get(PAYLOAD, b""))
         sender = told.get(PREFIX, b"").rstrip(b"\0")
-        if sender and cut is not None:
+        if cut is not None and sender == BY_ALIVE.encode():
+            cut = cut[0], ACK
+        elif cut is not None and sender:
             cut = _end_of(*cut, sender)
         if cut is None:
             self.unreadable += 1

@@ -24,9 +24,9 @@ PREFIX4, PREFIX6 = 3, 6  # bytes: /24, /48
 
 DIVERT = "divert"
 REFUSALS = (
-    "not_inbound", "own_address", "allowed", "known", "malformed", "packets_missed", "one_sided",
-    "no_table", "rate_total", "rate_prefix", "rate_source", "flows_total", "flows_prefix",
-    "flows_source",
+    "not_inbound", "own_address", "allowed", "known", "malformed", "packets_missed", "alive",
+    "one_sided", "no_table", "rate_total", "rate_prefix", "rate_source", "flows_total",
+    "flows_prefix", "flows_source",
 )  # fmt: skip
 
 

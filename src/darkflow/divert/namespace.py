@@ -38,12 +38,33 @@ _SIOCGIFHWADDR, _SIOCETHTOOL, _ETHTOOL_STXCSUM, _ETHTOOL_SGSO = 0x8927, 0x8946, 
 
 
 class Namespace:
-    """The namespace of one honeypot; `make` before all else, `remove` at the end."""
+    """The namespace of one honeypot; `claim` and `make` before all else, `remove` at the end."""
 
     def __init__(self, net: Honeynet) -> None:
         self.net = net
         self.fd = -1
         self._state: State | None = None
+        # Whether something here is ours.
+        self._begun = False
+        self._makes = True
+
+    def claim(self) -> None:
+        """Be the only honeypot here, before anything is touched; BlockingIOError says who is it."""
+        if self._state is None:
+            try:
+                self._state = State(self.net.name)
+            except PermissionError as error:
+                raise PermissionError(
+                    f"the honeypot needs root: it keeps what it changes in {error.filename}"
+                ) from None
+
+    def do_without(self) -> None:
+        """Where nothing is to be made: put right what a killed run has left, and stay here."""
+        self.claim()
+        assert self._state is not None
+        self._begun, self._makes = True, False
+        _clear(self.net, self._state, others=True)
+        self._state.keep(self.fd, [])
 
     def make(self, rules: str = "", settings: Mapping[str, str] | None = None) -> None:
         """Make it, over what a killed run has left; nft loads `rules` inside.
@@ -52,10 +73,11 @@ class Namespace:
         OSError says in a sentence what the system refuses, BlockingIOError that the namespace is
         in use.
         """
-        if os.geteuid() != 0:
-            raise PermissionError("the honeypot needs root: it makes a network namespace")
-        self._state = State(self.net.name)
+        need_root()
+        self.claim()
+        assert self._state is not None
         try:
+            self._begun = True
             _clear(self.net, self._state)
             self._make(rules, settings or {})
         except Exception:
@@ -98,8 +120,11 @@ class Namespace:
             os.close(self.fd)
             self.fd = -1
         state, self._state = self._state, None
+        if not self._begun:
+            state.leave()
+            return
         try:
-            _clear(self.net, state)
+            _clear(self.net, state, others=not self._makes)
         finally:
             state.end()
 
@@ -125,6 +150,12 @@ class Namespace:
                 sock.setblocking(False)
                 found.append(sock)
         return found
+
+
+def need_root() -> None:
+    """PermissionError for whoever may not make a namespace."""
+    if os.geteuid() != 0:
+        raise PermissionError("the honeypot needs root: it makes a network namespace")
 
 
 def default_name() -> str:
@@ -185,11 +216,14 @@ def _is(path: Path, value: str) -> bool:
     return path.exists() and path.read_text().strip() == value
 
 
-def _clear(net: Honeynet, state: State) -> None:
-    """Remove namespace, programs, link and changed settings, as far as they are there."""
+def _clear(net: Honeynet, state: State, others: bool = False) -> None:
+    """Remove namespace, programs, link and changed settings, as far as they are there.
+
+    others: a link of that name that is another program's is no error, and stays.
+    """
     # The link first: without it nothing inside reaches anybody, and with the last user of the
     # namespace it goes by itself, at some moment.
-    if _is_device(net.outer):
+    if _is_device(net.outer) and not (others and _mac(net.outer) != OUTER_MAC):
         if _mac(net.outer) != OUTER_MAC:
             raise OSError(f"there is an interface {net.outer} already, which is not Darkflow's")
         try:

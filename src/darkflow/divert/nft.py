@@ -27,7 +27,7 @@ BATCH = 256
 BUFFER_BYTES = 1 << 22
 
 # linux/netfilter/nf_tables.h
-NFPROTO_NETDEV = 5
+NFPROTO_INET, NFPROTO_NETDEV = 1, 5
 _NF_TABLES = 10 << 8
 GET_TABLE, GET_SET, GET_OBJECT = (_NF_TABLES | n for n in (1, 10, 19))
 NEW_ELEMENT, GET_ELEMENT, DELETE_ELEMENT = (_NF_TABLES | n for n in (12, 13, 14))
@@ -231,22 +231,32 @@ class Nft:
         kernels before 6.16 do not tell them.
         """
         found = dict.fromkeys(COUNTERS, 0)
+        for name, (packets, octets) in self.counters().items():
+            if name in found:
+                found[name] = packets
+            if name in ("diverted", "answered"):
+                found[f"{name}_bytes"] = octets
         # Sets and objects have their table under the same number.
         table = attribute(OBJECT_TABLE, TABLE.encode() + b"\0")
-        of = table + attribute(OBJECT_KIND, struct.pack("!I", COUNTER))
-        for body in self._ask(GET_OBJECT, netlink.DUMP, of):
-            told = attributes(body)
-            name = told[OBJECT_NAME].rstrip(b"\0").decode()
-            values = attributes(told[OBJECT_DATA])
-            if name in found:
-                found[name] = int.from_bytes(values[COUNTER_PACKETS], "big")
-            if name in ("diverted", "answered"):
-                found[f"{name}_bytes"] = int.from_bytes(values[COUNTER_BYTES], "big")
         for digit in (4, 6):
             one = table + attribute(SET_NAME, f"{FLOWS}{digit}".encode() + b"\0")
             for body in self._ask(GET_SET, 0, one):
                 if (count := attributes(body).get(SET_COUNT)) is not None:
                     found[f"{FLOWS}{digit}"] = int.from_bytes(count, "big")
+        return found
+
+    def counters(self, family: int = NFPROTO_NETDEV) -> dict[str, tuple[int, int]]:
+        """Packets and bytes by counter, of the table of this name in a family."""
+        found = {}
+        of = attribute(OBJECT_TABLE, TABLE.encode() + b"\0")
+        of += attribute(OBJECT_KIND, struct.pack("!I", COUNTER))
+        for body in self._ask(GET_OBJECT, netlink.DUMP, of, family):
+            told = attributes(body)
+            values = attributes(told[OBJECT_DATA])
+            found[told[OBJECT_NAME].rstrip(b"\0").decode()] = (
+                int.from_bytes(values[COUNTER_PACKETS], "big"),
+                int.from_bytes(values[COUNTER_BYTES], "big"),
+            )
         return found
 
     def exists(self) -> bool:
@@ -257,13 +267,13 @@ class Nft:
             return False
         return True
 
-    def _ask(self, kind: int, flags: int, body: bytes) -> list[bytes]:
+    def _ask(self, kind: int, flags: int, body: bytes, family: int = NFPROTO_NETDEV) -> list[bytes]:
         """The bodies of what comes back, without nfnetlink's header."""
         flags |= netlink.REQUEST | (0 if flags & netlink.DUMP else netlink.ACK)
         told = []
         with self._lock:
             number = self._numbers(1)
-            request = netlink.message(kind, flags, number, NFPROTO_NETDEV, body)
+            request = netlink.message(kind, flags, number, family, body)
             for came, _, rest in netlink.asked(self._socket, request, number, number):
                 if came != netlink.ERROR:
                     told.append(rest[4:])

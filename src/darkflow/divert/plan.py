@@ -42,7 +42,7 @@ class Plan:
     idle_ns: int = 60 * SECOND_NS
     # The most diverted flows of one family.
     flows: int = 1 << 20
-    # The most SYNs of one family, held and not answered, whose ICMP errors are held back.
+    # The most SYNs of one family, held and not answered, that the kernel knows of.
     held: int = 1 << 18
     # NFLOG group that cuts are told in.
     group: int = 7
@@ -90,6 +90,11 @@ class Plan:
     def shielded(self) -> bool:
         """Whether ICMP errors are held back: only who stands in their way can do that."""
         return self.shield and self.mode == "inline"
+
+    @property
+    def holds(self) -> bool:
+        """Whether the kernel knows of held SYNs: where nobody answers, nothing can go wrong."""
+        return self.mode != "sensor"
 
     @property
     def limits_answers(self) -> bool:

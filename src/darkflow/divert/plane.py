@@ -22,6 +22,8 @@ from darkflow.flow.batch import Events
 
 # Flows of one transaction: some hundred cost little more than one.
 BATCH = 256
+# Flows of hosts that have spoken while their SYN was held; the first one is forgotten first.
+MOST_ALIVE = 65_536
 # Verdicts that may wait for the kernel; those beyond them are counted and not diverted.
 MOST_WAITING = 200_000
 PATIENCE_S = 1.0
@@ -104,6 +106,7 @@ class Plane:
         self._retry_s = 0.0
         self._undone = False
         self._again: deque[Flow] = deque()
+        self._alive: dict[Flow, int] = {}
         self._closing = False
         self._changed = threading.Condition()
         self._thread = threading.Thread(target=self._run, name="darkflow divert", daemon=True)
@@ -127,6 +130,8 @@ class Plane:
                     self.dispatcher.refused["packets_missed"] += 1
                 elif 0 < one_sided_ns >= t0_ns:
                     self.dispatcher.refused["one_sided"] += 1
+                elif self._alive.get(flow, -1) >= t0_ns:
+                    self.dispatcher.refused["alive"] += 1
                 elif self._may(flow, t_ns, t0_ns, head[-tcp_bytes:]):
                     self._number += 1
                     due_ns = now_ns + self._random.randrange(self._jitter_ns + 1)
@@ -194,6 +199,18 @@ class Plane:
             if unsure:
                 self._unsure(flow)
                 self._changed.notify()
+            return self.dispatcher.end(flow)
+
+    def alive(self, flow: Flow, t_ns: int) -> Diverted | None:
+        """The flow's real host has spoken in it: no attempt from before `t_ns` is diverted.
+
+        What it was, if it was diverted; the kernel has cut it.
+        """
+        with self._changed:
+            self._alive.pop(flow, None)
+            self._alive[flow] = t_ns
+            if len(self._alive) > MOST_ALIVE:
+                del self._alive[next(iter(self._alive))]
             return self.dispatcher.end(flow)
 
     def divert_again(self) -> None:

@@ -12,6 +12,8 @@ from collections.abc import Iterable, Sequence
 from darkflow.divert.honeynet import Honeynet
 from darkflow.divert.services import LARGEST_PORT, Range, Service
 
+# What programs inside wanted to send and nobody has asked for, in packets.
+STOPPED = "stopped"
 # Connection tracking is for changed ports alone: a forged SYN must not stay in it for a minute.
 TRACKING = {
     "netfilter/nf_conntrack_tcp_timeout_syn_recv": "5",
@@ -71,6 +73,7 @@ def render(net: Honeynet, services: Sequence[Service]) -> str:
         if one.target is not None:
             lines += _to_socket(f"tcp dport {_set(one.ports)} ", relays[one.name], one.name)
     lines += [*_to_socket("", net.responder_port, "the responder"), "\t}"]
+    lines += _contained(net)
     if relays:
         # Connections from inside are no client's: nothing in here reaches the host elsewhere.
         ports = _set([(port, port) for port in relays.values()])
@@ -83,6 +86,19 @@ def render(net: Honeynet, services: Sequence[Service]) -> str:
     if moved:
         lines += _moves(net, moved)
     return "\n".join([*lines, "}"]) + "\n"
+
+
+def _contained(net: Honeynet) -> list[str]:
+    """Only answers go out, also while the machine's own rules are gone."""
+    stop = f'counter name "{STOPPED}" drop'
+    return [
+        f"\tcounter {STOPPED} {{ }}",
+        "\tchain out {",
+        "\t\ttype filter hook output priority filter; policy accept;",
+        f'\t\toifname "{net.inner}" meta l4proto != tcp {stop}',
+        f'\t\toifname "{net.inner}" tcp flags & (syn | ack) == syn {stop}',
+        "\t}",
+    ]
 
 
 def _to_socket(condition: str, port: int, name: str) -> list[str]:

@@ -7,8 +7,7 @@ the same in words.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from darkflow.divert.families import FAMILIES, Family
 from darkflow.divert.plan import SECOND_NS, Plan, watched
 
 TABLE = "darkflow"
@@ -19,8 +18,10 @@ COUNTERS = {
     "answered": "packets of the honeypot that went to clients",
     "limited": "SYN+ACKs of the honeypot beyond what may be sent in a second",
     "dropped": "packets from the honeypot that belong to no diverted flow",
+    "strays": "resets of the honeypot to packets of connections that it does not know",
     "cut_syn_ack": "flows cut by a late SYN+ACK",
     "cut_rst": "flows cut by a late RST",
+    "alive": "ACKs of hosts whose flow was held or diverted: they are there, and have it back",
     "kept": "late answers to clients that had already talked to the honeypot",
     "echoes": "the honeypot's own answers, seen again on the mirror",
     "shielded": "ICMP errors about held or diverted flows",
@@ -39,76 +40,22 @@ TRACE_NS = 60 * SECOND_NS
 # The mirror shows the honeypot's answer again within this time. A walk for what has expired ends
 # without success when flows are put into the table meanwhile: so there are many short ones.
 ECHO_NS, ECHO_GC_NS, MOST_ECHOES = SECOND_NS, SECOND_NS // 10, 1 << 20
-# Beyond T a held SYN is shielded until its flow is diverted or is not.
-SHIELD_MORE_NS = SECOND_NS
+# Beyond T a SYN is held until its flow is diverted or is not.
+HELD_MORE_NS = SECOND_NS
 # Of a cut's packet NFLOG carries the headers.
 LOGGED_BYTES = 128
 # What NFLOG says of an end that is traced: who has sent it.
 BY_CLIENT, BY_SERVER = "client", "server"
-
-
-@dataclass(frozen=True)
-class _Family:
-    """The words of one family."""
-
-    digit: str
-    ip: str
-    address: str
-    # A packet's flow by raw offsets, as the one that an ICMP error quotes has to be read: nft has
-    # no words for that, and compares only like with like. `plain`: where these offsets hold.
-    plain: str
-    raw: tuple[str, str, str, str]
-    error: str
-    quoted: str
-
-    @property
-    def there(self) -> str:
-        """The flow of a client's packet."""
-        return f"{self.ip} saddr . tcp sport . {self.ip} daddr . tcp dport"
-
-    @property
-    def back(self) -> str:
-        """The flow of a packet towards the client."""
-        return f"{self.ip} daddr . tcp dport . {self.ip} saddr . tcp sport"
-
-    @property
-    def answer(self) -> str:
-        """One answer. Not the client's address: nft 1.0.6 has no room for it in IPv6."""
-        return f"{self.ip} saddr . tcp sport . tcp dport . tcp sequence . tcp ackseq"
-
-    @property
-    def raw_there(self) -> str:
-        """`there` by offsets."""
-        return " . ".join(self.raw)
-
-    @property
-    def raw_back(self) -> str:
-        """`back` by offsets."""
-        return " . ".join((*self.raw[2:], *self.raw[:2]))
-
-
-_FAMILIES = (
-    _Family(
-        "4", "ip", "ipv4_addr", "ip hdrlength 5",
-        ("@nh,96,32", "@nh,160,16", "@nh,128,32", "@nh,176,16"),
-        "icmp type destination-unreachable icmp code != frag-needed @th,64,8 0x45 @th,136,8 6",
-        "@th,160,32 . @th,224,16 . @th,192,32 . @th,240,16",
-    ),
-    _Family(
-        "6", "ip6", "ipv6_addr", "ip6 nexthdr tcp",
-        ("@nh,64,128", "@nh,320,16", "@nh,192,128", "@nh,336,16"),
-        "icmpv6 type destination-unreachable @th,64,4 6 @th,112,8 6",
-        "@th,128,128 . @th,384,16 . @th,256,128 . @th,400,16",
-    ),
-)  # fmt: skip
+# What it says of a host that speaks in a flow that is held or diverted.
+BY_ALIVE = "alive"
 
 
 def render(plan: Plan) -> str:
     """The whole ruleset, which replaces one that is there already, for `nft -f`."""
     parts = [*_sets(plan), _counters(), *_limit(plan), _outside(plan), *_inside(plan)]
-    for family in _FAMILIES:
+    for family in FAMILIES:
         parts += [*_trace(plan, family), *_watch(plan, family), *_syn(plan, family)]
-        parts += [_answer(plan, family), _divert(plan, family)]
+        parts += [*_alive(plan, family), _answer(plan, family), _divert(plan, family)]
     parts += [*_honeypot(plan), *_shield(plan)]
     return (
         f"# Darkflow, {plan.mode}. It replaces what a former run has left.\n"
@@ -151,7 +98,7 @@ def _set(name: str, of: str, timeout_ns: int, size: int, gc_ns: int = 0) -> str:
 def _sets(plan: Plan) -> list[str]:
     """Of both families; what plays no part in a mode is not there."""
     parts = []
-    for family in _FAMILIES:
+    for family in FAMILIES:
         digit, idle_ns = family.digit, plan.idle_ns
         flow = f"type {family.address} . inet_service . {family.address} . inet_service"
         parts.append(_set(FLOWS + digit, flow, idle_ns, plan.flows, GC_NS))
@@ -163,20 +110,23 @@ def _sets(plan: Plan) -> list[str]:
         if plan.mode == "mirror":
             answer = f"typeof {family.answer}"
             parts.append(_set(f"echo{digit}", answer, ECHO_NS, MOST_ECHOES, ECHO_GC_NS))
-        if plan.shielded:
-            held_ns = plan.hold_ns + SHIELD_MORE_NS
-            size = plan.held + plan.flows
-            parts.append(
-                _set(f"shield{digit}", f"typeof {family.quoted}", held_ns, size, GC_NS // 2)
-            )
-    for family, networks in zip(_FAMILIES, watched(plan.networks), strict=True):
-        if plan.shielded and networks:
+        if plan.holds:
+            # Who stands in the way has diverted flows there, too.
+            size = plan.held + (plan.flows if plan.mode == "inline" else 0)
+            quoted = f"typeof {family.quoted}"
+            parts.append(_set(f"held{digit}", quoted, _held_ns(plan), size, GC_NS // 2))
+    for family, networks in zip(FAMILIES, watched(plan.networks), strict=True):
+        if plan.holds and networks:
             elements = ", ".join(networks)
             parts.append(
                 _block(f"set watched{family.digit}", f"type {family.address}", "flags interval",
                        f"elements = {{ {elements} }}")
             )  # fmt: skip
     return parts
+
+
+def _held_ns(plan: Plan) -> int:
+    return plan.hold_ns + HELD_MORE_NS
 
 
 def _counters() -> str:
@@ -200,14 +150,13 @@ def _inside(plan: Plan) -> list[str]:
     if plan.inside is None:
         return []
     parts = [_base("inside", "ingress", plan.inside, "accept", *_by_family("inside"))]
-    for family in _FAMILIES:
-        parts += _marked(plan, f"inside{family.digit}", family, _late(family))
+    for family in FAMILIES:
+        spoken = _spoken(family) if plan.holds else ""
+        parts += _marked(plan, f"inside{family.digit}", family, _late(family), spoken)
     return parts
 
 
-def _marked(
-    plan: Plan, name: str, family: _Family, cases: dict[str, str], *lines: str
-) -> list[str]:
+def _marked(plan: Plan, name: str, family: Family, cases: dict[str, str], *lines: str) -> list[str]:
     """A chain that looks at SYN, FIN and RST apart; most packets carry none: for them `lines`."""
     # Only a FIN or RST ends what a late answer has begun.
     ends = "" if plan.mode == "sensor" else "fin | "
@@ -219,17 +168,21 @@ def _marked(
     return [_block(f"chain {name}", jump, *lines), _block(f"chain {name}_marked", *marks)]
 
 
-def _trace(plan: Plan, family: _Family) -> list[str]:
+def _trace(plan: Plan, family: Family) -> list[str]:
     """The first end that follows a late SYN+ACK is told, with who has sent it."""
     if plan.mode == "sensor":
         return []
     digit = family.digit
     lines = [
-        f'{way} @traced{digit} delete @traced{digit} {{ {way} }} log prefix "{who}"'
-        f" group {plan.group} snaplen {LOGGED_BYTES} queue-threshold 1"
+        f"{way} @traced{digit} delete @traced{digit} {{ {way} }} {_log(plan, who)}"
         for way, who in ((family.there, BY_CLIENT), (family.back, BY_SERVER))
     ]
     return [_block(f"chain trace{digit}", *lines)]
+
+
+def _log(plan: Plan, what: str = "") -> str:
+    prefix = f'prefix "{what}" ' if what else ""
+    return f"log {prefix}group {plan.group} snaplen {LOGGED_BYTES} queue-threshold 1"
 
 
 def _flags(cases: dict[str, str]) -> str:
@@ -237,37 +190,67 @@ def _flags(cases: dict[str, str]) -> str:
     return f"tcp flags & (syn | rst | ack) vmap {{ {verdicts} }}"
 
 
-def _late(family: _Family) -> dict[str, str]:
+def _late(family: Family) -> dict[str, str]:
     """Only these can be answers of a real host to a SYN."""
     jump = f"jump answer{family.digit}"
     return {"syn | ack": jump, "rst": jump, "rst | ack": jump, "syn | rst | ack": jump}
 
 
-def _watch(plan: Plan, family: _Family) -> list[str]:
+def _spoken(family: Family) -> str:
+    """A segment of no handshake towards a client whose SYN is held."""
+    digit = family.digit
+    marks = "tcp flags & (syn | rst | ack) == ack"
+    return f"{marks} {family.plain} {family.raw_back} @held{digit} goto alive{digit}"
+
+
+def _alive(plan: Plan, family: Family) -> list[str]:
+    """A host that has a connection answers a forged SYN in it with an ACK (RFC 5961, section 4).
+
+    Neither SYN+ACK nor RST: the attempt ends dark, and would take the connection away from it.
+    """
+    if not plan.holds:
+        return []
+    digit, back, inline = family.digit, family.back, plan.mode == "inline"
+    # A mirror shows the honeypot's ACKs as well.
+    own = "" if inline else f"{back} @{FLOWS}{digit} return"
+    kept = f'{back} @{SERVED}{digit} counter name "kept" return'
+    lines = [
+        own,
+        kept if plan.established_wins and inline else "",
+        f"update @{CUT}{digit} {{ {back} timeout {_time(_held_ns(plan))} }}",
+        f"delete @{FLOWS}{digit} {{ {back} }}" if inline else "",
+        f"delete @held{digit} {{ {family.raw_back} }}",
+        f'counter name "alive" {_log(plan, BY_ALIVE)} accept',
+    ]
+    return [_block(f"chain alive{digit}", *lines)]
+
+
+def _watch(plan: Plan, family: Family) -> list[str]:
     """A client's packet, and on a mirror whatever passes."""
     digit = family.digit
     cases = _late(family) if plan.inside is None else {}
     if _syn(plan, family):
         cases["syn"] = f"jump syn{digit}"
     known = f"{family.there} @{FLOWS}{digit} goto divert{digit}"
-    return _marked(plan, f"outside{digit}", family, cases, known)
+    spoken = _spoken(family) if plan.mode == "mirror" else ""
+    return _marked(plan, f"outside{digit}", family, cases, spoken, known)
 
 
-def _syn(plan: Plan, family: _Family) -> list[str]:
+def _syn(plan: Plan, family: Family) -> list[str]:
     """A SYN, whatever becomes of it: it is held from now on, and nobody has talked in its flow."""
     digit, v4_v6 = family.digit, watched(plan.networks)
     there = v4_v6[0] if digit == "4" else v4_v6[1]
     lines = []
     if plan.established_wins:
         lines.append(f"delete @{SERVED}{digit} {{ {family.there} }}")
-    if plan.shielded and (there or not plan.networks):
+    if plan.holds and (there or not plan.networks):
         within = f"{family.ip} daddr @watched{digit} " if there else ""
-        update = f"update @shield{digit} {{ {family.raw_there} }}"
+        update = f"update @held{digit} {{ {family.raw_there} }}"
         lines.append(f"{within}{family.plain} {update}")
     return [_block(f"chain syn{digit}", *lines)] if lines else []
 
 
-def _answer(plan: Plan, family: _Family) -> str:
+def _answer(plan: Plan, family: Family) -> str:
     """A SYN+ACK or RST towards a client. The cut is made here, before the packet goes on.
 
     A packet that another processor has in hand may write its flow's time anew just after the flow
@@ -275,12 +258,12 @@ def _answer(plan: Plan, family: _Family) -> str:
     written a time looks there next.
     """
     digit, back = family.digit, family.back
-    log = f"log group {plan.group} snaplen {LOGGED_BYTES} queue-threshold 1"
+    log = _log(plan)
     mirrored = plan.mode == "mirror"
-    shield = f"{family.plain} delete @shield{digit} {{ {family.raw_back} }}"
+    held = f"{family.plain} delete @held{digit} {{ {family.raw_back} }}"
     return _block(
         f"chain answer{digit}",
-        shield if plan.shielded else "",
+        held if plan.holds else "",
         f"{back} != @{FLOWS}{digit} return",
         f'{family.answer} @echo{digit} counter name "echoes" return' if mirrored else "",
         f'{back} @{SERVED}{digit} counter name "kept" return' if plan.established_wins else "",
@@ -292,12 +275,12 @@ def _answer(plan: Plan, family: _Family) -> str:
     )
 
 
-def _divert(plan: Plan, family: _Family) -> str:
+def _divert(plan: Plan, family: Family) -> str:
     """A client's packet in a diverted flow."""
     digit, there = family.digit, family.there
     served = f"tcp flags & (syn | rst | ack) == ack update @{SERVED}{digit} {{ {there} }}"
     idle = _time(plan.idle_ns)
-    shield = f"{family.plain} update @shield{digit} {{ {family.raw_there} timeout {idle} }}"
+    held = f"{family.plain} update @held{digit} {{ {family.raw_there} timeout {idle} }}"
     take = f'counter name "copied" dup to "{plan.hp0}" accept'
     # The real host gets every SYN, so that it can speak as soon as it is there.
     share = f"tcp flags & (syn | rst | ack) == syn {take}"
@@ -311,7 +294,7 @@ def _divert(plan: Plan, family: _Family) -> str:
         f"update @{FLOWS}{digit} {{ {there} }}",
         f"{there} @{CUT}{digit} goto over{digit}",
         served if plan.established_wins else "",
-        shield if plan.shielded else "",
+        held if plan.mode == "inline" else "",
         *ways[plan.mode],
     ) + _block(f"chain over{digit}", f"delete @{FLOWS}{digit} {{ {there} }}", "accept")
 
@@ -320,14 +303,14 @@ def _honeypot(plan: Plan) -> list[str]:
     """Nothing leaves the honeypot but its half of diverted flows; a sensor says nothing in them."""
     if plan.mode == "sensor":
         parts = [_base("honeypot", "ingress", plan.hp0, "accept", *_by_family("honeypot"))]
-        for family in _FAMILIES:
+        for family in FAMILIES:
             silent = f'{family.back} @{FLOWS}{family.digit} counter name "dropped" drop'
             parts.append(_block(f"chain honeypot{family.digit}", silent))
         return parts
     rest = 'counter name "dropped"'
     parts = [_base("honeypot", "ingress", plan.hp0, "drop", *_by_family("honeypot"), rest)]
     parts.append(_block("chain denied", f"{rest} drop"))
-    for family in _FAMILIES:
+    for family in FAMILIES:
         parts += _from_honeypot(plan, family)
     if plan.mode == "inline":
         # A SYN's copy shares its bytes with the SYN; here it is alone. Nft's own words for the
@@ -337,7 +320,7 @@ def _honeypot(plan: Plan) -> list[str]:
     return parts
 
 
-def _from_honeypot(plan: Plan, family: _Family) -> list[str]:
+def _from_honeypot(plan: Plan, family: Family) -> list[str]:
     digit, back = family.digit, family.back
     served = f"{back} @{SERVED}{digit} update @{SERVED}{digit} {{ {back} }}"
     mirrored = plan.mode == "mirror"
@@ -352,6 +335,9 @@ def _from_honeypot(plan: Plan, family: _Family) -> list[str]:
             "ip frag-off & 0x3fff != 0 goto denied" if digit == "4" else "",
             # It opens no connection, not even in a flow whose client's address was forged.
             "tcp flags & (syn | ack) == syn goto denied",
+            # A reset without ACK is for an ACK that the honeypot does not know: the client's, of a
+            # connection that somebody else has begun (RFC 9293, 3.5.2). Its own ends have an ACK.
+            'tcp flags & (rst | ack) == rst counter name "strays" drop',
             f"{back} @{FLOWS}{digit} goto reply{digit}",
             "goto denied",
         ),
@@ -377,7 +363,7 @@ def _shield(plan: Plan) -> list[str]:
     if not plan.shielded:
         return []
     lines = [
-        f'{family.error} {family.quoted} @shield{family.digit} counter name "shielded" drop'
-        for family in _FAMILIES
+        f'{family.error} {family.quoted} @held{family.digit} counter name "shielded" drop'
+        for family in FAMILIES
     ]
     return [_base("shield", "egress", plan.outside, "accept", *lines)]

@@ -82,6 +82,13 @@ class State:
                 (SYSCTL / key).write_text(settings[key])
         self._kept = {}
 
+    def leave(self) -> None:
+        """Give it up as it was found, for a later start."""
+        if self._kept:
+            os.close(self._fd)
+        else:
+            self.end()
+
     def end(self) -> None:
         """Remove the file and its lock."""
         with contextlib.suppress(FileNotFoundError):

@@ -156,8 +156,8 @@ FIELDS: tuple[Field, ...] = (
           " `engine` (it saw the late answer first), `command` (`darkflow cut`), `allow_list` or"
           " `no_table` (an interface had gone)",
           CUT),
-    Field("cut.answer", "string or null", "", "the late answer: `syn_ack` or `rst`; null if none"
-          " was the reason", CUT),
+    Field("cut.answer", "string or null", "", "the late answer: `syn_ack` or `rst`, or an `ack` in"
+          " a connection that the host has had before; null if none was the reason", CUT),
     Field("cut.answered_ns", "integer or null", "ns since 1970", "when it came", CUT),
     Field("cut.latency_ns", "integer or null", "ns", "from then to the cut", CUT),
     Field("cut_trace.t0_ns", "integer", "ns since 1970", "first SYN of the dark flow", TRACE),

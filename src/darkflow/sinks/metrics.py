@@ -132,10 +132,16 @@ METRICS: tuple[Metric, ...] = (
     _of_honeypot("kernel_copied", "counter", "packets", "to the honeypot or sensor as copies"),
     _of_honeypot("kernel_answered", "counter", "packets", "of the honeypot, to clients"),
     _of_honeypot("kernel_answered_bytes", "counter", "bytes", "of these packets"),
+    _of_honeypot("kernel_limited", "counter", "packets", "SYN+ACKs beyond what may be sent in a"
+                 " second"),
     _of_honeypot("kernel_dropped", "counter", "packets", "of the honeypot, in no diverted flow:"
                  " held back"),
+    _of_honeypot("kernel_strays", "counter", "packets", "resets of the honeypot to what it does"
+                 " not know: held back"),
     _of_honeypot("kernel_cut_syn_ack", "counter", "packets", "late SYN+ACKs that cut a flow"),
     _of_honeypot("kernel_cut_rst", "counter", "packets", "late RSTs that cut a flow"),
+    _of_honeypot("kernel_alive", "counter", "packets", "ACKs of hosts whose SYN was held or whose"
+                 " flow was diverted"),
     _of_honeypot("kernel_kept", "counter", "packets", "late answers that cut none, as its client"
                  " had talked to the honeypot"),
     _of_honeypot("kernel_echoes", "counter", "packets", "answers of the honeypot seen again on the"
