@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from darkflow.divert.dispatcher import Flow
+from darkflow.divert.dispatcher import Allowed, Flow
 from darkflow.divert.replay import checksum
 from darkflow.lab.planes import (
     ABSENT,
@@ -144,6 +144,40 @@ def test_without_a_shield(inline: Stand, version: int) -> None:
     inline.knock(tcp_packet(flow, SYN))
     assert errors.come(unreachable(flow)) == [True]
     assert table.stats()["shielded"] == 0
+
+
+def test_only_while_darkflow_runs(
+    inline: Stand, version: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever was killed renews nothing."""
+    monkeypatch.setattr("darkflow.divert.ruleset.RUNNING_NS", 400 * MS)
+    table = inline.nft()
+    errors = Errors(inline, version)
+    flow = flow_of(version, 5008)
+    inline.knock(tcp_packet(flow, SYN))
+    for _ in range(4):
+        table.renew()
+        assert errors.come(unreachable(flow)) == [False]
+        time.sleep(0.15)
+    time.sleep(0.4)
+    assert errors.come(unreachable(flow)) == [True]
+    table.renew()
+    assert errors.come(unreachable(flow)) == [False]
+
+
+def test_not_about_what_is_never_diverted(inline: Stand, version: int) -> None:
+    """By destination, source or port; the list may be changed."""
+    flow = flow_of(version, 5009)
+    to, of, port = ((flow[2], flow[2]),), ((flow[0], flow[0]),), frozenset((flow[3],))
+    table = inline.nft(allowed=Allowed(addresses=to))
+    errors = Errors(inline, version)
+    inline.knock(tcp_packet(flow, SYN))
+    assert errors.come(unreachable(flow)) == [True]
+    for allowed in (Allowed(sources=of), Allowed(ports=port), Allowed(to, of, port), Allowed()):
+        with inline.at(inline.where):
+            table.allow(allowed)
+        inline.knock(tcp_packet(flow, SYN))
+        assert errors.come(unreachable(flow)) == [allowed != Allowed()]
 
 
 def test_a_client_waits_for_an_absent_neighbour(router: Stand) -> None:

@@ -8,6 +8,7 @@ import socket
 import time
 from collections import deque
 from contextlib import ExitStack, suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from darkflow.commands.adapting import misfit
@@ -127,6 +128,7 @@ class Honeypot:
         self._sources: list[Live] = []
         stack.callback(self._close_sources)
         stack.callback(place.remove)
+        place.plan = replace(place.plan, allowed=allowed_of(*_allowed(options)))
         place.claim()
         # Of this there can be one only, whatever it is called, so it comes before the table.
         self.reader = CutReader(place.plan.group, self.kernel_cut)
@@ -137,7 +139,7 @@ class Honeypot:
         self.dispatcher = Dispatcher(
             lambda orig, resp: self.wired.networks.direction_of(orig, resp) == "inbound",
             limits_of(settings),
-            allowed_of(*_allowed(options)),
+            place.plan.allowed,
             own_addresses(),
         )
         self._socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
@@ -178,7 +180,7 @@ class Honeypot:
         self.supervisor.vitals.more = figures.metrics
         if endpoint is not None:
             endpoint.start(self.supervisor.vitals.metrics, self.supervisor.vitals.pulse.trouble)
-        requests = Requests(figures, self.dispatcher, self.plane, self.tap)
+        requests = Requests(figures, self.dispatcher, self.plane, self.tap, place.allow)
         control = Control(options.control, options.control_group, requests.handlers())
         stack.callback(control.close)
 

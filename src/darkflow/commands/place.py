@@ -7,6 +7,7 @@ import sys
 import threading
 from collections import Counter
 from contextlib import ExitStack, suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from darkflow.commands.answering import Answering
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from darkflow.commands.answering import Heard
-    from darkflow.divert.dispatcher import Flow
+    from darkflow.divert.dispatcher import Allowed, Flow
 
     Say = Callable[..., None]
 
@@ -163,6 +164,8 @@ class Place:
         elif indexes_of(self.watched) != self._indexes:
             why = "an interface has gone and come back"
         else:
+            if self.plan.shielded:
+                self.nft.renew()
             return ""
         with self._counting:
             with suppress(OSError):
@@ -172,6 +175,14 @@ class Place:
             self._kernel_before += self._kernel
             self._kernel = Counter()
         return why
+
+    def allow(self, allowed: Allowed) -> None:
+        """The list of what is never diverted has changed."""
+        self.plan = replace(self.plan, allowed=allowed)
+        # A table that is gone just now is loaded anew with it.
+        with suppress(OSError):
+            if self.plan.holds:
+                self.nft.allow(allowed)
 
     def stop_diverting(self) -> None:
         """From now on every packet goes its own way."""

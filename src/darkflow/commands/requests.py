@@ -10,7 +10,7 @@ from darkflow.divert.dispatcher import Allowed, Dispatcher, Flow
 from darkflow.divert.flowtext import flow_text, parse_flow
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from darkflow.commands.control import Handler
     from darkflow.commands.tap import Tap
@@ -90,11 +90,20 @@ def changed(allowed: Allowed, action: str, kind: str, text: str) -> Allowed:
 class Requests:
     """The handlers; each takes a request and gives its answer, or ValueError in one line."""
 
-    def __init__(self, status: Status, dispatcher: Dispatcher, plane: Plane, tap: Tap) -> None:
+    def __init__(
+        self,
+        status: Status,
+        dispatcher: Dispatcher,
+        plane: Plane,
+        tap: Tap,
+        allow: Callable[[Allowed], None] = lambda _: None,
+    ) -> None:
         self._status = status
         self._dispatcher = dispatcher
         self._plane = plane
         self._tap = tap
+        # Who else has to know what is never diverted.
+        self._allow = allow
 
     def handlers(self) -> dict[str, Handler]:
         """By the name of the command."""
@@ -152,6 +161,7 @@ class Requests:
         if request.get("action", "list") != "list":
             words = (str(request["action"]), str(request["kind"]), str(request["value"]))
             count = self._plane.allow(lambda old: changed(old, *words), time.time_ns())
+            self._allow(self._dispatcher.allowed)
         allowed = self._dispatcher.allowed
         return {
             "addresses": [range_text(ends) for ends in allowed.addresses],

@@ -14,12 +14,13 @@ import socket
 import struct
 import threading
 from collections.abc import Sequence
+from typing import Any
 
-from darkflow.divert import netlink
-from darkflow.divert.dispatcher import Flow
+from darkflow.divert import allowlist, netlink
+from darkflow.divert.dispatcher import Allowed, Flow
 from darkflow.divert.netlink import NESTED, attribute, attributes
 from darkflow.divert.plan import Plan
-from darkflow.divert.ruleset import COUNTERS, CUT, FLOWS, SERVED, TABLE, render
+from darkflow.divert.ruleset import COUNTERS, CUT, FLOWS, RUNNING, SERVED, TABLE, render
 
 LIBRARY, PACKAGE = "libnftables.so.1", "libnftables1"
 # Elements of one transaction: see "Data plane" in docs/performance.md.
@@ -28,6 +29,7 @@ BUFFER_BYTES = 1 << 22
 
 # linux/netfilter/nf_tables.h
 NFPROTO_INET, NFPROTO_NETDEV = 1, 5
+ETH_P_IP, ETH_P_IPV6 = 0x0800, 0x86DD  # linux/if_ether.h
 _NF_TABLES = 10 << 8
 GET_TABLE, GET_SET, GET_OBJECT = (_NF_TABLES | n for n in (1, 10, 19))
 NEW_ELEMENT, GET_ELEMENT, DELETE_ELEMENT = (_NF_TABLES | n for n in (12, 13, 14))
@@ -80,22 +82,38 @@ class _Elements:
         return head + self._set + _KEYS[len(flow[0])].pack(*flow)
 
 
+class _Marks:
+    """How values of two bytes, each alone in a tuple, are written as elements of a set."""
+
+    def __init__(self, name: str) -> None:
+        self._set = attribute(SET_TABLE, TABLE.encode() + b"\0")
+        self._set += attribute(SET_NAME, name.encode() + b"\0")
+
+    def message(self, kind: int, flags: int, sequence: int, mark: tuple[bytes]) -> bytes:
+        """The message that adds or deletes one of them."""
+        # As for flows: a list of elements, each with a key that is a value.
+        body = attribute(1, mark[0])
+        for outer in (1, 1, 3):
+            body = attribute(outer | NESTED, body)
+        return netlink.message(kind, flags, sequence, NFPROTO_NETDEV, self._set + body)
+
+
 class Nft:
     """The table `darkflow` in the network namespace of the calling thread. Thread-safe.
 
-    All calls are for the namespace in which it was made; `apply` and `remove` must also be made
-    from there, as libnftables looks for the interfaces. OSError with one line when libnftables is
-    missing or the kernel refuses.
+    All calls are for the namespace in which it was made; `apply`, `allow` and `remove` must also be
+    made from there, as libnftables looks for the interfaces. OSError with one line when libnftables
+    is missing or the kernel refuses.
     """
 
     def __init__(self) -> None:
         self._library = _library()
         self._lock = threading.Lock()
-        self._elements = {
+        self._elements: dict[tuple[str, int], Any] = {
             (name, length): _Elements(name, digit)
             for name in (FLOWS, CUT, SERVED)
             for length, digit in ((4, 4), (16, 6))
-        }
+        } | {(RUNNING, 2): _Marks(RUNNING)}
         # Flows that there was no room for, ever.
         self.no_room = 0
         self._sequence = 1
@@ -131,6 +149,20 @@ class Nft:
             finally:
                 self._library.nft_ctx_free(context)
         raise _refusal(said.decode(errors="replace"), what)
+
+    def allow(self, allowed: Allowed) -> None:
+        """The list of what is never diverted is this from now on."""
+        self._run(allowlist.replaced(allowed, TABLE), "nftables refuses the list")
+
+    def renew(self) -> None:
+        """A sign of life: for RUNNING_NS more ICMP errors are held back, if that was asked for."""
+        marks = [(protocol.to_bytes(2, "big"),) for protocol in (ETH_P_IP, ETH_P_IPV6)]
+        # What is there keeps its time, so it is made anew.
+        self._transaction([
+            (RUNNING, kind, mark)
+            for kind in (NEW_ELEMENT, DELETE_ELEMENT, NEW_ELEMENT)
+            for mark in marks
+        ])  # fmt: skip
 
     def add(self, flows: Sequence[Flow]) -> list[Flow]:
         """Divert these from now on; gives those that there was no room for.
@@ -195,7 +227,7 @@ class Nft:
             changes = [one for number, one in enumerate(changes) if number not in refused]
         raise netlink.failure(errno.EBUSY, "flows stay in the table")
 
-    def _transaction(self, changes: list[tuple[str, int, Flow]]) -> dict[int, int]:
+    def _transaction(self, changes: Sequence[tuple[str, int, Any]]) -> dict[int, int]:
         """All or nothing; errno by the number of each change that was refused."""
         if not changes:
             return {}

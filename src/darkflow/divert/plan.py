@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from darkflow.divert.dispatcher import Allowed
 
 MODES = ("mirror", "inline", "sensor")
 CUTS = ("always", "unless-established")
@@ -48,6 +50,8 @@ class Plan:
     group: int = 7
     # Inline: no ICMP unreachable about a held or diverted flow goes out.
     shield: bool = True
+    # What is never diverted: nothing about it is held back either.
+    allowed: Allowed = field(default_factory=Allowed)
     # SYN+ACKs that the honeypot may send in a second, twice as many at once; 0: no limit.
     syn_acks: int = 0
     # What a late answer does to a flow whose client has already talked to the honeypot.

@@ -7,6 +7,7 @@ the same in words.
 
 from __future__ import annotations
 
+from darkflow.divert import allowlist
 from darkflow.divert.families import FAMILIES, Family
 from darkflow.divert.plan import SECOND_NS, Plan, watched
 
@@ -42,6 +43,8 @@ TRACE_NS = 60 * SECOND_NS
 ECHO_NS, ECHO_GC_NS, MOST_ECHOES = SECOND_NS, SECOND_NS // 10, 1 << 20
 # Beyond T a SYN is held until its flow is diverted or is not.
 HELD_MORE_NS = SECOND_NS
+# ICMP errors are held back for so long after a sign of life from user space.
+RUNNING, RUNNING_NS = "running", 5 * SECOND_NS
 # Of a cut's packet NFLOG carries the headers.
 LOGGED_BYTES = 128
 # What NFLOG says of an end that is traced: who has sent it.
@@ -52,7 +55,14 @@ BY_ALIVE = "alive"
 
 def render(plan: Plan) -> str:
     """The whole ruleset, which replaces one that is there already, for `nft -f`."""
-    parts = [*_sets(plan), _counters(), *_limit(plan), _outside(plan), *_inside(plan)]
+    parts = [
+        *_sets(plan),
+        *_lists(plan),
+        _counters(),
+        *_limit(plan),
+        _outside(plan),
+        *_inside(plan),
+    ]
     for family in FAMILIES:
         parts += [*_trace(plan, family), *_watch(plan, family), *_syn(plan, family)]
         parts += [*_alive(plan, family), _answer(plan, family), _divert(plan, family)]
@@ -122,6 +132,20 @@ def _sets(plan: Plan) -> list[str]:
                 _block(f"set watched{family.digit}", f"type {family.address}", "flags interval",
                        f"elements = {{ {elements} }}")
             )  # fmt: skip
+    return parts
+
+
+def _lists(plan: Plan) -> list[str]:
+    """What is held of SYNs, and for how long the shield may stand without user space."""
+    parts = []
+    if plan.holds:
+        for name, kind, elements in allowlist.sets(plan.allowed):
+            listed = f"elements = {{ {elements} }}" if elements else ""
+            parts.append(_block(f"set {name}", *kind.split("; "), listed))
+    if plan.shielded:
+        lines = ("type ether_type", "flags timeout", f"timeout {_time(RUNNING_NS)}",
+                 "elements = { ip, ip6 }")  # fmt: skip
+        parts.append(_block(f"set {RUNNING}", *lines))
     return parts
 
 
@@ -244,9 +268,9 @@ def _syn(plan: Plan, family: Family) -> list[str]:
     if plan.established_wins:
         lines.append(f"delete @{SERVED}{digit} {{ {family.there} }}")
     if plan.holds and (there or not plan.networks):
-        within = f"{family.ip} daddr @watched{digit} " if there else ""
-        update = f"update @held{digit} {{ {family.raw_there} }}"
-        lines.append(f"{within}{family.plain} {update}")
+        lines.append(f"{family.ip} daddr != @watched{digit} return" if there else "")
+        lines += allowlist.rules(family)
+        lines.append(f"{family.plain} update @held{digit} {{ {family.raw_there} }}")
     return [_block(f"chain syn{digit}", *lines)] if lines else []
 
 
@@ -363,7 +387,8 @@ def _shield(plan: Plan) -> list[str]:
     if not plan.shielded:
         return []
     lines = [
-        f'{family.error} {family.quoted} @held{family.digit} counter name "shielded" drop'
+        f"{family.error} {family.quoted} @held{family.digit} meta protocol @{RUNNING}"
+        ' counter name "shielded" drop'
         for family in FAMILIES
     ]
     return [_base("shield", "egress", plan.outside, "accept", *lines)]
