@@ -31,7 +31,8 @@ Say = Callable[..., None]
 class Answering:
     """Keeps the responder running on sockets that listen already; `heard` gets each report.
 
-    The responder drops to an unprivileged user before it serves anybody.
+    Started by root, it enters their network namespace and becomes an unprivileged user before it
+    serves anybody.
     """
 
     def __init__(
@@ -140,7 +141,8 @@ class Answering:
     def _argv(self, fds: list[int], report: int) -> list[str]:
         argv = [sys.executable, "-m", "darkflow.honeypot.responder"]
         if os.geteuid() == 0:
-            argv = [sys.executable, "-m", "darkflow.honeypot.unprivileged", str(NOBODY)]
+            ids = [str(NOBODY), str(os.getpid())]
+            argv = [sys.executable, "-m", "darkflow.commands.unprivileged", *ids]
         for fd in fds:
             argv += ["--listen-fd", str(fd)]
         return [*argv, "--report", str(report), *self._words]
