@@ -76,6 +76,20 @@ def test_it_is_started_again(heard: Heard) -> None:
     assert any(line.startswith("error the responder has ended") for line in heard.said)
 
 
+def test_one_that_is_stuck_is_ended_and_started_again(
+    heard: Heard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("darkflow.commands.answering.SILENCE_S", 2.5)
+    monkeypatch.setattr("darkflow.commands.answering.LOOK_S", 0.1)
+    heard.ask()
+    stuck = heard.pid()
+    os.kill(stuck, signal.SIGSTOP)
+    until(lambda: heard.answering.restarts == 1)
+    assert "error the responder has said nothing for 2 s and is ended" in heard.said
+    assert heard.ask().startswith(b"HTTP/1.")
+    assert heard.pid() != stuck
+
+
 def test_what_is_wrong_with_it_is_said() -> None:
     heard = Heard("--responder-idle=never")
     until(lambda: any("never" in line for line in heard.said))

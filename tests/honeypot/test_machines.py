@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Sequence
 
 import pytest
@@ -169,3 +170,57 @@ def test_a_greeting_is_short_and_the_same_each_time(kind: type[Protocol]) -> Non
     greeting = kind(CONTEXT).greeting()
     assert greeting == kind(CONTEXT).greeting()
     assert len(greeting) < 512
+
+
+# What costs the most in each machine that searches, by the length it has grown to.
+WORST = {
+    "sip": lambda size: b"A b SIP/2.0\r\nAuthorization: Digest " + b"a" * size + b"\r\n\r\n",
+    "sip, quotes": lambda size: (
+        b"A b SIP/2.0\r\nAuthorization: Digest " + b'a="' * (size // 3) + b"\r\n\r\n"
+    ),
+    "rtsp": lambda size: (
+        b"A b RTSP/1.0\r\nAuthorization: Digest " + b"a_" * (size // 2) + b"\r\n\r\n"
+    ),
+    "imap": lambda size: (b'a LOGIN "' + b'\\"' * 1000 + b"\r\n") * (size // 2010),
+    "imap, words": lambda size: (b"a LOGIN " + b"a " * 1000 + b"\r\n") * (size // 2010),
+    "http": lambda size: b"GET / HTTP/1.1\r\n" + b"\r" * size,
+    "redis": lambda size: b"*64\r\n" + b"$1\r\na\r\n" * (size // 7),
+    "rdp": lambda size: b"\x03\x00\x1f\xff\x00\xe0" + b"Cookie: " * (size // 8),
+    "telnet": lambda size: b"\xff\xfa" + b"a" * size,
+    "mqtt": lambda size: b"\x10\x0c\x00\x04MQTT\x04\x00\x00\x00" + b"\xc0\x00" * (size // 2),
+}
+BY_NAME = {kind.name: kind for kind in BUILT_IN}
+
+
+def cpu_s(kind: type[Protocol], pieces: Sequence[bytes], tries: int = 1) -> float:
+    """CPU time that a machine takes for these, the least of some tries."""
+    found = []
+    for _ in range(tries):
+        machine = kind(CONTEXT)
+        began_s = time.process_time()
+        for piece in pieces:
+            if machine.received(piece).close:
+                break
+        found.append(time.process_time() - began_s)
+    return min(found)
+
+
+@pytest.mark.parametrize("what", WORST)
+def test_no_request_stalls_the_others(what: str) -> None:
+    """Twice the bytes take twice the time, however they were chosen; not four times."""
+    kind = BY_NAME[what.partition(",")[0]]
+    half, whole = (cpu_s(kind, [WORST[what](size)], 3) for size in (8_000, 16_000))
+    assert whole < 0.05, f"{whole} s for 16 KB"
+    assert whole < 3 * half or whole < 0.002
+
+
+@KINDS
+@pytest.mark.parametrize("unit", [b"a", b"a: b\r\n"])
+def test_bytes_that_come_one_by_one_stall_nobody(kind: type[Protocol], unit: bytes) -> None:
+    """What grows is not searched or copied from its beginning each time."""
+    begin = b"".join(TALKS[kind])[:40].rstrip(b"\r\n")
+    if kind.name == "redis":
+        begin = b"*64\r\n" + b"$1\r\na\r\n" * 60 + b"$9000\r\n"
+    data = begin + unit * (8000 // len(unit))
+    whole = cpu_s(kind, [data[at : at + 1] for at in range(len(data))])
+    assert whole < 0.25, f"{whole} s for {len(data)} segments"

@@ -21,6 +21,9 @@ FIRST_WAIT_S, LONGEST_WAIT_S = 1.0, 60.0
 GRACE_S = 2.0
 CHUNK = 1 << 18
 CANNOT_START = 127
+# It tells of itself every two seconds; at its start it imports, and makes a certificate.
+SILENCE_S, START_S = 10.0, 60.0
+LOOK_S = 1.0
 # Of what it tells of itself, this is how it is; the others are counters.
 NOW = ("open", "tls_open")
 
@@ -31,7 +34,8 @@ Say = Callable[..., None]
 class Answering:
     """Keeps the responder running on sockets that listen already; `heard` gets each report.
 
-    The responder drops to an unprivileged user before it serves anybody.
+    Started by root, it enters their network namespace and becomes an unprivileged user before it
+    serves anybody.
     """
 
     def __init__(
@@ -134,26 +138,39 @@ class Answering:
             theirs.close()
             if self._closing.is_set():  # since it was looked at last
                 process.terminate()
-            self._listen(reports, errors)
+            self._listen(reports, errors, process)
         return process.wait()
 
     def _argv(self, fds: list[int], report: int) -> list[str]:
         argv = [sys.executable, "-m", "darkflow.honeypot.responder"]
         if os.geteuid() == 0:
-            argv = [sys.executable, "-m", "darkflow.honeypot.unprivileged", str(NOBODY)]
+            ids = [str(NOBODY), str(os.getpid())]
+            argv = [sys.executable, "-m", "darkflow.commands.unprivileged", *ids]
         for fd in fds:
             argv += ["--listen-fd", str(fd)]
         return [*argv, "--report", str(report), *self._words]
 
-    def _listen(self, reports: int, errors: int) -> None:
-        """Until the responder has closed both."""
+    def _listen(self, reports: int, errors: int, process: subprocess.Popen[bytes]) -> None:
+        """Until the responder has closed both; one that says nothing any more is killed."""
         rests = {reports: b"", errors: b""}
+        patience_s, quiet_s, looked_s = START_S, 0.0, time.monotonic()
         with selectors.DefaultSelector() as selector:
             for fd in rests:
                 os.set_blocking(fd, False)
                 selector.register(fd, selectors.EVENT_READ)
             while selector.get_map():
-                for key, _ in selector.select():
+                ready = selector.select(LOOK_S)
+                now_s = time.monotonic()
+                # What we were held up ourselves does not count.
+                quiet_s += min(now_s - looked_s, 2 * LOOK_S)
+                looked_s = now_s
+                if any(key.fd == reports for key, _ in ready):
+                    patience_s, quiet_s = SILENCE_S, 0.0
+                elif quiet_s > patience_s and process.poll() is None:
+                    said = f"the responder has said nothing for {patience_s:.0f} s and is ended"
+                    self._say("error", said)
+                    process.kill()
+                for key, _ in ready:
                     data = os.read(key.fd, CHUNK)
                     if not data:
                         selector.unregister(key.fd)

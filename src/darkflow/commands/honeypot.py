@@ -145,7 +145,7 @@ class Honeypot:
         self._socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
         stack.callback(self._socket.close)
         self._socket.bind((place.plan.hp0, 0))
-        self.joiner = Joiner(self._write_session, self._is_reported)
+        self.joiner = Joiner(self._write_session, self._is_reported, settings["idle"])
         self.plane = Plane(
             self.dispatcher, place.nft, self._send, place.macs, self, settings["jitter"]
         )

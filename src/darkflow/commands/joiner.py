@@ -11,14 +11,29 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from darkflow.divert.dispatcher import Flow
     from darkflow.honeypot.sessions import Session
 
-PATIENCE_S, REPORT_PATIENCE_S = 2.0, 60.0
+PATIENCE_S = 2.0
+# A session whose client has vanished ends `--idle` after the last that the kernel sent it again,
+# and the service has told of it long before.
+REPORT_PATIENCE_S = 30.0
 MOST_WAITING = 20_000
+WAITING_BYTES = 128 << 20
+# Of a report in memory, beside its texts.
+REPORT_BYTES = 1024
+
+
+class Waiting(NamedTuple):
+    """A report whose session has not ended; monotonic time, about its bytes in memory."""
+
+    since_s: float
+    said: dict[str, Any]
+    size_bytes: int
+
 
 Write = Callable[["Session", int, dict[str, Any] | None], None]
 
@@ -26,17 +41,20 @@ Write = Callable[["Session", int, dict[str, Any] | None], None]
 class Joiner:
     """Gives each session to `write` once, with its report if one comes within PATIENCE_S.
 
-    A report waits REPORT_PATIENCE_S for the end of its session.
+    A report waits for the end of its session, `idle_ns` (after which a silent session ends) and
+    REPORT_PATIENCE_S; more of them than WAITING_BYTES are lost, the oldest first.
     reported: whether the service that has a session will tell of it.
     """
 
-    def __init__(self, write: Write, reported: Callable[[Flow], bool]) -> None:
+    def __init__(self, write: Write, reported: Callable[[Flow], bool], idle_ns: int) -> None:
         self.reports_lost = 0
         self._write = write
         self._reported = reported
         self._lock = threading.Lock()
         self._sessions: OrderedDict[Flow, tuple[float, Session, int]] = OrderedDict()
-        self._reports: OrderedDict[Flow, tuple[float, dict[str, Any]]] = OrderedDict()
+        self._reports: OrderedDict[Flow, Waiting] = OrderedDict()
+        self._waiting_bytes = 0
+        self._patience_s = idle_ns / 1e9 + REPORT_PATIENCE_S
 
     def session(self, session: Session, t0_ns: int) -> None:
         """A session has ended; t0_ns: first SYN of its flow."""
@@ -44,9 +62,9 @@ class Joiner:
         write: list[tuple[Session, int, dict[str, Any] | None]] = [(session, t0_ns, None)]
         if session.handshake_ns and self._reported(flow):
             with self._lock:
-                report = self._reports.pop(flow, None)
+                report = self._take(flow)
                 if report is not None:
-                    write = [(session, t0_ns, report[1])]
+                    write = [(session, t0_ns, report.said)]
                 else:
                     before = self._sessions.pop(flow, None)
                     self._sessions[flow] = (time.monotonic(), session, t0_ns)
@@ -59,10 +77,13 @@ class Joiner:
         with self._lock:
             waiting = self._sessions.pop(flow, None)
             if waiting is None:
-                self._reports[flow] = (time.monotonic(), said)
-                if len(self._reports) > MOST_WAITING:
-                    self._reports.popitem(last=False)
+                if self._take(flow) is not None:
                     self.reports_lost += 1
+                size_bytes = REPORT_BYTES + len(repr(said))
+                self._reports[flow] = Waiting(time.monotonic(), said, size_bytes)
+                self._waiting_bytes += size_bytes
+                while self._waiting_bytes > WAITING_BYTES:
+                    self._lose()
         if waiting is not None:
             self._write(waiting[1], waiting[2], said)
 
@@ -77,12 +98,19 @@ class Joiner:
                     break
                 del self._sessions[flow]
                 due.append((session, t0_ns))
-            while self._reports and _oldest_s(self._reports) <= now_s - REPORT_PATIENCE_S:
-                self._reports.popitem(last=False)
-                self.reports_lost += 1
+            while self._reports and self._oldest_s() <= now_s - self._patience_s:
+                self._lose()
         for session, t0_ns in due:
             self._write(session, t0_ns, None)
 
+    def _take(self, flow: Flow) -> Waiting | None:
+        report = self._reports.pop(flow, None)
+        self._waiting_bytes -= 0 if report is None else report.size_bytes
+        return report
 
-def _oldest_s(reports: OrderedDict[Flow, tuple[float, dict[str, Any]]]) -> float:
-    return next(iter(reports.values()))[0]
+    def _lose(self) -> None:
+        self._take(next(iter(self._reports)))
+        self.reports_lost += 1
+
+    def _oldest_s(self) -> float:
+        return next(iter(self._reports.values())).since_s

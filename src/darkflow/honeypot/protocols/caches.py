@@ -41,6 +41,9 @@ class Redis(Protocol):
     def __init__(self, context: Context) -> None:
         super().__init__(context)
         self._rest = bytearray()
+        # Of the command that is incomplete: its words that are there, and where the next begins.
+        self._words: list[bytes] = []
+        self._at = 0
 
     @classmethod
     def recognises(cls, first: bytes) -> bool:
@@ -57,6 +60,7 @@ class Redis(Protocol):
                 break
             words, length = taken
             del self._rest[:length]
+            self._words, self._at = [], 0
             if words:
                 reply = self._answer(words)
                 out += reply.data
@@ -79,9 +83,9 @@ class Redis(Protocol):
             return line.split()[:WORD_LIMIT], self._after(line, 0)
         if not line[1:].isdigit() or len(line) > 4 or int(line[1:]) > WORD_LIMIT:
             return [], 0
-        words: list[bytes] = []
-        at = self._after(line, 0)
-        for _ in range(int(line[1:])):
+        count, words = int(line[1:]), self._words
+        at = self._at or self._after(line, 0)
+        while len(words) < count:
             line = self._line(at)
             if line is None:
                 return ([], 0) if len(self._rest) - at > LINE_LIMIT else None
@@ -92,7 +96,7 @@ class Redis(Protocol):
             if len(self._rest) < at + length + 2:
                 return None
             words.append(bytes(self._rest[at : at + length]))
-            at += length + 2
+            self._at = at = at + length + 2
         return words, at
 
     def _line(self, at: int) -> bytes | None:

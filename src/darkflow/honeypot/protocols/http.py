@@ -40,6 +40,9 @@ class Http(Protocol):
     def __init__(self, context: Context) -> None:
         super().__init__(context)
         self._head = bytearray()
+        # So much of it has no end of a head, but for one that begins in its last three bytes.
+        self._searched = 0
+        self._has_line = False
         self._body = 0
         self._pending = NOTHING
         self._requests = 0
@@ -84,14 +87,19 @@ class Http(Protocol):
         """The next request's head, and what is behind it; None as long as it is incomplete."""
         while self._head and self._head[0] in b"\r\n":
             del self._head[0]
-        line, ended, _ = bytes(self._head[:HEAD_LIMIT]).partition(b"\n")
-        end = _END.search(self._head)
-        if end is None and not (ended and b" HTTP/" not in line):
+        start, self._searched = self._searched, len(self._head)
+        end = _END.search(self._head, max(start - 3, 0))
+        if end is None and (self._has_line or self._head.find(b"\n", start, HEAD_LIMIT) < 0):
+            return None
+        line = bytes(self._head[:HEAD_LIMIT]).partition(b"\n")[0]
+        self._has_line = b" HTTP/" in line
+        if end is None and self._has_line:
             return None
         # A line without a version is a whole request of HTTP/0.9, or none at all.
-        stop = end.end() if end is not None and b" HTTP/" in line else len(line) + 1
+        stop = end.end() if end is not None and self._has_line else len(line) + 1
         head, rest = bytes(self._head[:stop]), bytes(self._head[stop:])
         self._head.clear()
+        self._searched, self._has_line = 0, False
         return head, rest
 
     def _request(self, head: bytes) -> tuple[Reply, bytes]:

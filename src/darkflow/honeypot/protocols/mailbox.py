@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import islice
 
 from darkflow.honeypot.protocols.protocol import (
     Context,
@@ -15,7 +16,7 @@ from darkflow.honeypot.protocols.protocol import (
 
 LOGIN_TRIES = 5
 _FIRST_COMMANDS = (b"CAPABILITY", b"LOGIN", b"AUTHENTICATE", b"STARTTLS")
-_ATOM = re.compile(rb'"((?:[^"\\]|\\.)*)"|([^ "]+)')
+_ATOM = re.compile(rb'"((?:[^"\\]++|\\.)*+)"|([^ "]++)')
 
 
 class Pop3(LineProtocol):
@@ -112,7 +113,7 @@ class Imap(LineProtocol):
             listed = tag + b" OK Pre-login capabilities listed.\r\n"
             return Reply(b"* " + self._offers() + b"\r\n" + listed)
         if verb == b"LOGIN":
-            words = [quoted or plain for quoted, plain in _ATOM.findall(rest)[:2]]
+            words = [atom[1] or atom[2] or b"" for atom in islice(_ATOM.finditer(rest), 2)]
             user, password = [*words, b"", b""][:2]
             return self._failed(tag, user, password)
         if verb == b"AUTHENTICATE":

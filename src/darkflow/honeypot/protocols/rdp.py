@@ -6,7 +6,6 @@ anything else is said.
 
 from __future__ import annotations
 
-import re
 import struct
 
 from darkflow.honeypot.protocols import ntlm
@@ -17,7 +16,6 @@ CONNECTION_REQUEST = 0xE0
 RDP_NEG_REQ, RDP_NEG_RSP = 1, 2
 PROTOCOL_RDP, PROTOCOL_SSL, PROTOCOL_HYBRID = 0, 1, 2
 _FLAGS = 0x1F
-_COOKIE = re.compile(rb"Cookie: (?:mstshash=)?([^\r\n]*)\r\n")
 # TS_UD_CS_CORE (2.2.1.3.2): its name is 20 bytes behind the header, 32 bytes of UTF-16.
 _CORE_HEADER, _NAME_AT, _NAME_BYTES = b"\x01\xc0", 24, 32
 
@@ -62,8 +60,9 @@ class Rdp(Protocol):
         return Reply(confirmed.data, self.received(b"").close)
 
     def _confirm(self, packet: bytes) -> Reply:
-        if cookie := _COOKIE.search(packet):
-            self.keep("cookie", cookie[1])
+        cookie, ended, _ = packet.partition(b"Cookie: ")[2].partition(b"\r\n")
+        if ended:
+            self.keep("cookie", cookie.removeprefix(b"mstshash="))
         requested = _negotiation(packet)
         self._selected = PROTOCOL_RDP
         if requested is None:

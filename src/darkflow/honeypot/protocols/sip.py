@@ -11,7 +11,8 @@ COPIED_LIMIT = 1024
 _COPIED = (b"via", b"v", b"from", b"f", b"to", b"t", b"call-id", b"i", b"cseq")
 REQUEST_LIMIT = 64
 _END = re.compile(rb"\r?\n\r?\n")
-_QUOTED = re.compile(rb'(\w+)="([^"]*)"')
+# Looked for all over a header: each word is tried once, not from each of its letters.
+_QUOTED = re.compile(rb'\b(\w{1,32})="([^"]*)"')
 
 
 class _Requests(Protocol):
@@ -20,6 +21,8 @@ class _Requests(Protocol):
     def __init__(self, context: Context) -> None:
         super().__init__(context)
         self._head = bytearray()
+        # So much of it has no end of a head, but for one that begins in its last three bytes.
+        self._searched = 0
         self._body = 0
         self._requests = 0
 
@@ -31,9 +34,11 @@ class _Requests(Protocol):
             passed = min(self._body, len(self._head))
             del self._head[:passed]
             self._body -= passed
-            end = _END.search(self._head)
+            end = _END.search(self._head, max(self._searched - 3, 0))
             if self._body or end is None:
+                self._searched = len(self._head)
                 break
+            self._searched = 0
             head = bytes(self._head[: end.start()])
             del self._head[: end.end()]
             if not head.strip():
