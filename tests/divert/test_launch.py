@@ -114,9 +114,9 @@ def test_it_is_nobody_and_sees_nobody(place: World, tmp_path: Path) -> None:
     assert me["allowed"] == [None] * 5
 
 
-def test_a_directory_in_tmp_stays_what_it_is(place: World) -> None:
+def test_a_directory_in_tmp_stays_what_it_is(place: World, tmp_path: Path) -> None:
     with open_folder() as folder:
-        me = about(place, folder, directory=str(folder))
+        me = about(place, tmp_path, directory=str(folder))
         assert me["directory"] == [str(folder), str(folder)]
         if folder.is_relative_to("/tmp"):
             assert folder.name in me["tmp"][0]

@@ -48,8 +48,10 @@ class Keeper:
 
     def start(self) -> None:
         """Start them all; from any thread, once. OSError: an output cannot be opened."""
+        users = [program.service.user for program in self._programs]
         for program in self._programs:
-            program.prepare(self._cgroups, self._relayed.get(program.service.name, ()), self._say)
+            sockets = self._relayed.get(program.service.name, ())
+            program.prepare(self._cgroups, sockets, self._say, users)
         self._thread.start()
 
     def stop(self) -> None:

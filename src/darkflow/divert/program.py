@@ -19,7 +19,7 @@ from typing import Any
 from darkflow.divert import launch
 from darkflow.divert.cgroups import Cgroups
 from darkflow.divert.open_ports import listening_ports
-from darkflow.divert.output import Lines, Output, RotatingFile
+from darkflow.divert.output import Lines, Output, RotatingFile, User
 from darkflow.divert.services import Range, Service, listens_on
 
 STARTING, RUNNING, WAITING, ENDED = "starting", "running", "waiting", "ended"
@@ -89,13 +89,15 @@ class Program:
         self._told_to_end = False
         self._state = STARTING
 
-    def prepare(self, cgroups: Cgroups, sockets: Sequence[socket], say: Say) -> None:
-        """Everything that is done once."""
+    def prepare(
+        self, cgroups: Cgroups, sockets: Sequence[socket], say: Say, users: Sequence[User] = ()
+    ) -> None:
+        """Everything that is done once; `users` are those of all services."""
         service = self.service
         self._say, self._sockets = say, sockets
         if service.log:
             try:
-                self._output = RotatingFile(service.log, service.log_bytes)
+                self._output = RotatingFile(service.log, service.log_bytes, users)
             except OSError as error:
                 raise OSError(
                     f'service "{service.name}": log {service.log}: {error.strerror}'
