@@ -194,20 +194,38 @@ class Program:
                 env=environment,
                 cwd="/",
             )
+            self._watch()
         except OSError as error:
+            self._abandon()
             self._ended(error.strerror or str(error))
             return
         self._state = RUNNING
         self._look_s = now_s + LISTEN_WITHIN_S
+        self._say("info", "service started", service=self.service.name, pid=self._process.pid)
+
+    def _watch(self) -> None:
+        """Hear of its output and of its end; OSError when there is no file number for that."""
+        assert self._process is not None
         assert self._process.stdout is not None
         self._close_pipe()
-        self._pipe = os.dup(self._process.stdout.fileno())
-        self._process.stdout.close()
-        os.set_blocking(self._pipe, False)
+        with self._process.stdout as stdout:
+            pipe = os.dup(stdout.fileno())
+        os.set_blocking(pipe, False)
+        self._selector.register(pipe, selectors.EVENT_READ, self._read)
+        self._pipe = pipe
         self._pidfd = os.pidfd_open(self._process.pid)
-        self._selector.register(self._pipe, selectors.EVENT_READ, self._read)
         self._selector.register(self._pidfd, selectors.EVENT_READ, self._exited)
-        self._say("info", "service started", service=self.service.name, pid=self._process.pid)
+
+    def _abandon(self) -> None:
+        """End what cannot be watched, if it was started at all."""
+        self._close_pipe()
+        if self._pidfd >= 0:
+            os.close(self._pidfd)
+            self._pidfd = -1
+        if self._process is not None:
+            self._signal(signal.SIGKILL)
+            self._process.wait()
+            self._process = None
 
     def _described(self) -> tuple[list[str], list[int], dict[str, str]]:
         service = self.service
@@ -254,6 +272,7 @@ class Program:
         assert self._process is not None
         self._selector.unregister(self._pidfd)
         os.close(self._pidfd)
+        self._pidfd = -1
         code = self._process.wait()
         self._process = None
         self._exit_status = code if code >= 0 else 128 - code
