@@ -5,6 +5,7 @@ from __future__ import annotations
 import grp
 import os
 import resource
+import shutil
 import socket
 import stat
 import subprocess
@@ -46,12 +47,12 @@ def test_what_is_refused(control: Control) -> None:
         ask(control.path, command="cut")
     with pytest.raises(ValueError, match="not understood"):
         ask(control.path, command="destroy")
-    for junk in (b"\n", b"[]\n", b"\xff\n", b"{" * 100_000):
+    for junk in (b"\n", b"[]\n", b"\xff\n", b"{" * 100_000, b"[" * 60_000, b'{"a":' * 10_000):
         with socket.socket(socket.AF_UNIX) as client:
             client.connect(control.path)
             client.sendall(junk)
             client.shutdown(socket.SHUT_WR)
-            assert b"error" in client.recv(1000)
+            assert client.recv(1000) == b'{"error": "not understood"}\n'
     assert ask(control.path, command="status") == {"a": 1}
 
 
@@ -82,6 +83,28 @@ def test_a_group_may(tmp_path: Path) -> None:
     control.close()
     with pytest.raises(OSError, match="no group"):
         Control(str(tmp_path / "c.sock"), "nosuchgroup", {})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_without_the_right_to_give_files_away_membership_is_enough(tmp_path: Path) -> None:
+    if os.geteuid() != 0 or shutil.which("setpriv") is None:
+        skip("capabilities are dropped by root and setpriv")
+    other = next(one for one in grp.getgrall() if one.gr_gid != os.getgid())
+    code = (
+        "import os, sys; from darkflow.commands.control import Control;"
+        "Control(*sys.argv[1:], {}); print(os.stat(sys.argv[1]).st_gid, flush=True); os._exit(0)"
+    )
+    path = tmp_path / "c.sock"
+
+    def tried(*groups: str) -> subprocess.CompletedProcess[str]:
+        less = ("setpriv", "--bounding-set=-chown", "--inh-caps=-chown", *groups)
+        argv = [*less, sys.executable, "-c", code, str(path), other.gr_name]
+        return subprocess.run(argv, capture_output=True, text=True, check=False)
+
+    refused = tried("--clear-groups")
+    assert f"SupplementaryGroups={other.gr_name})" in refused.stderr
+    assert list(tmp_path.iterdir()) == []
+    assert tried(f"--groups={other.gr_gid}").stdout == f"{other.gr_gid}\n"
 
 
 def test_one_at_a_path_and_leftovers_are_replaced(control: Control, tmp_path: Path) -> None:

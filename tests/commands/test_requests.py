@@ -89,6 +89,9 @@ def test_flows_are_listed_the_latest_first(place: Place) -> None:
     assert not told["flows"][0]["handshake"]
     assert place.requests.flows({"limit": 1})["flows"][0]["flow"] == FLOWS[2]
     assert place.requests.flows({"limit": 1})["open"] == 3
+    assert place.requests.flows({"limit": 0})["flows"] == []
+    with pytest.raises(ValueError, match="--limit -1: give a number of flows, 0 or more"):
+        place.requests.flows({"limit": -1})
 
 
 def test_one_flow_is_cut(place: Place) -> None:

@@ -71,6 +71,7 @@ def tables(installed: Path, folder: Path) -> list[dict[str, Any]]:
 def running(place: World, installed: Path) -> Iterator[tuple[Honeypot, Path]]:
     """All three, and the folder with what they write."""
     with open_folder() as folder:
+        folder.chmod(0o755)  # their logs are here, which root writes
         services = tables(installed, folder)
         subprocess.run(
             [installed / "cowrie/bin/cowrie", "init"], cwd=folder / "cowrie", check=True,

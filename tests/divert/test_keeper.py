@@ -100,6 +100,25 @@ def test_stop_is_polite_and_then_not(place: World, monkeypatch: pytest.MonkeyPat
     assert not [pid for pid in pids if Path(f"/proc/{pid}").exists()]
 
 
+def test_the_end_of_its_thread_is_seen(place: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    with honeypot(place, [table("sleep 600")]) as pot:
+        pot.wait_for(lambda: pot.keeper.states()[0].pid > 0)
+        assert pot.keeper.failed is None
+        broken = MemoryError("none left")
+        monkeypatch.setattr(pot.keeper._programs[0], "turn", broken_turn(broken))
+        pot.keeper._wake()
+        pot.wait_for(lambda: pot.keeper.failed is broken)
+
+
+def broken_turn(error: BaseException) -> Any:
+    """A turn that fails in a way nobody has thought of."""
+
+    def turn(*_: object) -> None:
+        raise error
+
+    return turn
+
+
 def test_stop_does_not_wait_for_a_restart(place: World) -> None:
     with honeypot(place, [table("false")]) as pot:
         pot.wait_for(lambda: pot.keeper.states()[0].state == "waiting")

@@ -37,6 +37,8 @@ print(json.dumps({
     "processes": sorted(int(n) for n in os.listdir("/proc") if n.isdigit()),
     "interfaces": sorted(os.listdir("/sys/class/net")) if os.path.exists("/sys/class/net") else [],
     "tmp": [os.listdir("/tmp"), oct(os.stat("/tmp").st_mode)],
+    "shm": [os.listdir("/dev/shm"), os.statvfs("/dev/shm").f_blocks]
+           if os.path.exists("/dev/shm") else None,
     "run": os.listdir("/run"),
     "directory": [os.getcwd(), os.environ["HOME"]],
     "environment": sorted(os.environ),
@@ -96,6 +98,8 @@ def test_it_is_nobody_and_sees_nobody(place: World, tmp_path: Path) -> None:
     assert "hp1" in me["interfaces"]
     assert "m0" not in me["interfaces"]
     assert me["tmp"] == [[], "0o41777"]
+    if me["shm"] is not None:
+        assert me["shm"] == [[], launch.PRIVATE_BYTES // os.sysconf("SC_PAGE_SIZE")]
     assert me["run"] == []
     assert me["directory"] == ["/tmp", "/tmp"]
     assert {"COLOUR", "PATH", "HOME"} <= set(me["environment"])
@@ -114,9 +118,9 @@ def test_it_is_nobody_and_sees_nobody(place: World, tmp_path: Path) -> None:
     assert me["allowed"] == [None] * 5
 
 
-def test_a_directory_in_tmp_stays_what_it_is(place: World) -> None:
+def test_a_directory_in_tmp_stays_what_it_is(place: World, tmp_path: Path) -> None:
     with open_folder() as folder:
-        me = about(place, folder, directory=str(folder))
+        me = about(place, tmp_path, directory=str(folder))
         assert me["directory"] == [str(folder), str(folder)]
         if folder.is_relative_to("/tmp"):
             assert folder.name in me["tmp"][0]

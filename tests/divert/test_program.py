@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import selectors
+import subprocess
 import sys
+import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from darkflow.divert.program import PATH, ServiceState, found, relay_command, rlimits
+from darkflow.divert.program import PATH, Program, ServiceState, found, relay_command, rlimits
 from darkflow.divert.services import Service
 
 
@@ -57,3 +62,46 @@ def test_a_relay_is_told_what_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
     spec = json.loads(argv[3])
     assert (spec["address"], spec["port"], spec["connections"]) == ("198.51.100.7", 22, 9)
     assert (spec["proxy_protocol"], spec["parent"]) == (True, os.getpid())
+
+
+class Sleeper(Program):
+    """One that needs no namespace."""
+
+    def _described(self) -> tuple[list[str], list[int], dict[str, str]]:
+        return ["/bin/sleep", "600"], [], {}
+
+
+@pytest.mark.parametrize("missing", ["dup", "pidfd_open"])
+def test_one_that_cannot_be_watched_is_ended_and_started_again(
+    missing: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No file number is free between its start and the first look at it."""
+    started: list[int] = []
+    popen = subprocess.Popen
+
+    def noted(*words: Any, **options: Any) -> subprocess.Popen[bytes]:
+        process = popen(*words, **options)
+        started.append(process.pid)
+        return process
+
+    def refuse(_: int) -> int:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(subprocess, "Popen", noted)
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    with selectors.DefaultSelector() as selector:
+        program = Sleeper(Service("a", (), ("sleep",)), -1, selector)
+        with monkeypatch.context() as patch:
+            patch.setattr(os, missing, refuse)
+            program.turn(time.monotonic(), stopping=False)
+        assert (program.state().state, program.is_over) == ("waiting", True)
+        assert not Path(f"/proc/{started[0]}").exists()
+        assert not selector.get_map()
+        assert program.next_s is not None
+        program.turn(program.next_s, stopping=False)
+        assert (program.state().state, program.restarts) == ("running", 1)
+        program.turn(time.monotonic(), stopping=True)
+        while not program.is_over:
+            for key, _ in selector.select(5):
+                key.data()
+    assert len(list(Path("/proc/self/fd").iterdir())) == before

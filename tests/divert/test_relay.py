@@ -6,7 +6,9 @@ import asyncio
 import contextlib
 import json
 import socket
+import struct
 from collections.abc import Callable, Coroutine
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -82,6 +84,24 @@ def test_megabytes_there_and_back(capsys: pytest.CaptureFixture[str]) -> None:
     (told,) = records(capsys)
     assert (told["to_target_bytes"], told["to_client_bytes"]) == (len(data), len(data))
     assert told["end"] == "closed"
+
+
+def test_as_many_wait_as_the_kernel_lets() -> None:
+    async def run() -> None:
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            listener.setblocking(False)
+            serving = asyncio.create_task(Relay({}).serve([listener]))
+            for _ in range(100):
+                await asyncio.sleep(0.01)
+                # linux/tcp.h: struct tcp_info, tcpi_sacked; of a listener, its backlog.
+                told = struct.unpack_from("I", listener.getsockopt(6, socket.TCP_INFO, 104), 28)
+                if told[0] == wanted:
+                    break
+            serving.cancel()
+            assert told[0] == wanted
+
+    wanted = min(65_535, int(Path("/proc/sys/net/core/somaxconn").read_text()))
+    asyncio.run(run())
 
 
 def test_nobody_elsewhere(capsys: pytest.CaptureFixture[str]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 
 import pytest
 
@@ -89,4 +90,23 @@ def test_a_file_that_says_nothing_of_now_is_passed_over(place: World, text: str)
     state.keep(7, [])
     kept = json.loads(path.read_text())
     assert (kept["pid"], kept["fd"], kept["settings"]) == (os.getpid(), 7, {})
+    state.end()
+
+
+def test_what_is_written_down_stays_whole(place: World) -> None:
+    """When there is no room for more, and when there is less to say."""
+    state = State(place.net.name)
+    state.keep(1234567, to("0"))
+    kept = read_state(state.path)
+    assert list(kept["settings"]) == [KEY]
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
+    try:
+        with pytest.raises(OSError, match="too large"):
+            state.keep(7, to("1"))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert read_state(state.path) == kept
+    state.keep(7, [])
+    assert read_state(state.path) == kept | {"fd": 7}
     state.end()

@@ -60,15 +60,27 @@ class Control:
             raise OSError(error.errno, error.strerror, self.path) from None
         finally:
             os.umask(mask)
-        if group is not None:
-            try:
-                os.chown(fresh, -1, grp.getgrnam(group).gr_gid)
-            except KeyError:
-                os.unlink(fresh)  # noqa: PTH108
-                raise OSError(0, f"there is no group {group!r}", self.path) from None
-            os.chmod(fresh, 0o660)  # noqa: PTH101
-        self._socket.listen(64)
-        os.rename(fresh, self.path)  # noqa: PTH104
+        try:
+            if group is not None:
+                self._let_in(group, fresh)
+            self._socket.listen(64)
+            os.rename(fresh, self.path)  # noqa: PTH104
+        except BaseException:
+            os.unlink(fresh)  # noqa: PTH108
+            raise
+
+    def _let_in(self, group: str, fresh: str) -> None:
+        try:
+            os.chown(fresh, -1, grp.getgrnam(group).gr_gid)
+        except KeyError:
+            raise OSError(0, f"there is no group {group!r}", self.path) from None
+        except PermissionError:
+            why = (
+                f"cannot be given to group {group!r}: be a member of it (in a systemd unit:"
+                f" SupplementaryGroups={group}), or have CAP_CHOWN"
+            )
+            raise OSError(0, why, self.path) from None
+        os.chmod(fresh, 0o660)  # noqa: PTH101
 
     def _serve(self) -> None:
         while True:
@@ -100,7 +112,7 @@ class Control:
         try:
             request = json.loads(line)
             handler = self._handlers[request["command"]]
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             return {"error": "not understood"}
         try:
             return handler(request)

@@ -349,6 +349,7 @@ class Honeypot:
             "what diverts flows": self.plane.failed,
             "what watches sessions": self.tap.failed,
             "what hears of cuts": self.reader.failed,
+            "what keeps services running": self.place.failed,
         }
         dead = {what: why for what, why in found.items() if why is not None}
         lines = [f"{what} has failed, so the honeypot ends: {why!r}" for what, why in dead.items()]

@@ -238,6 +238,11 @@ class Place:
         }
 
     @property
+    def failed(self) -> BaseException | None:
+        """Why nothing keeps the services running any more."""
+        return self._keeper.failed if self._keeper is not None else None
+
+    @property
     def reports_lost(self) -> int:
         """Reports of the responder that nobody took, or that could not be read."""
         answering = self._answering

@@ -117,6 +117,8 @@ class Requests:
     def flows(self, request: dict[str, Any]) -> dict[str, Any]:
         """Who is diverted now, the latest first."""
         limit = min(int(request.get("limit", MOST_FLOWS)), MOST_FLOWS)
+        if limit < 0:
+            raise ValueError(f"--limit {limit}: give a number of flows, 0 or more")
         sessions = self._tap.open()
         sessions.sort(key=lambda session: -session.diverted_ns)
         now_ns = time.time_ns()

@@ -26,7 +26,8 @@ class Keeper:
     """The services of one honeypot; `start` after its namespace is made.
 
     relayed: by the name of a service with a host elsewhere, the sockets inside that its relay
-    serves. say(level, message, **values) writes a line of the log.
+    serves. say(level, message, **values) writes a line of the log. failed: why its thread ended
+    too early, and with it all services.
     """
 
     def __init__(
@@ -36,6 +37,7 @@ class Keeper:
         relayed: Mapping[str, Sequence[socket]],
         say: Say,
     ) -> None:
+        self.failed: BaseException | None = None
         self._say = say
         self._relayed = relayed
         self._cgroups = Cgroups(namespace.net.name)
@@ -48,8 +50,10 @@ class Keeper:
 
     def start(self) -> None:
         """Start them all; from any thread, once. OSError: an output cannot be opened."""
+        users = [program.service.user for program in self._programs]
         for program in self._programs:
-            program.prepare(self._cgroups, self._relayed.get(program.service.name, ()), self._say)
+            sockets = self._relayed.get(program.service.name, ())
+            program.prepare(self._cgroups, sockets, self._say, users)
         self._thread.start()
 
     def stop(self) -> None:
@@ -92,6 +96,12 @@ class Keeper:
             os.read(self._wake_read, 1)
 
     def _work(self) -> None:
+        try:
+            self._keep()
+        except BaseException as error:  # nothing may end this thread unseen
+            self.failed = error
+
+    def _keep(self) -> None:
         while True:
             now_s = time.monotonic()
             for program in self._programs:

@@ -34,7 +34,7 @@ X32, IO_URING_SETUP = 0x40000000, 425
 FAMILIES = (1, 2, 10, 16)  # AF_UNIX, AF_INET, AF_INET6, AF_NETLINK
 
 # Places of its own, of this many bytes at most; in /run are the sockets of the machine's services.
-PRIVATE = ("/tmp", "/var/tmp")
+PRIVATE = ("/tmp", "/var/tmp", "/dev/shm")
 PRIVATE_BYTES = 64 << 20
 HIDDEN = "/run"
 RESOLVER = "/etc/resolv.conf"

@@ -19,7 +19,7 @@ from typing import Any
 from darkflow.divert import launch
 from darkflow.divert.cgroups import Cgroups
 from darkflow.divert.open_ports import listening_ports
-from darkflow.divert.output import Lines, Output, RotatingFile
+from darkflow.divert.output import Lines, Output, RotatingFile, User
 from darkflow.divert.services import Range, Service, listens_on
 
 STARTING, RUNNING, WAITING, ENDED = "starting", "running", "waiting", "ended"
@@ -89,13 +89,15 @@ class Program:
         self._told_to_end = False
         self._state = STARTING
 
-    def prepare(self, cgroups: Cgroups, sockets: Sequence[socket], say: Say) -> None:
-        """Everything that is done once."""
+    def prepare(
+        self, cgroups: Cgroups, sockets: Sequence[socket], say: Say, users: Sequence[User] = ()
+    ) -> None:
+        """Everything that is done once; `users` are those of all services."""
         service = self.service
         self._say, self._sockets = say, sockets
         if service.log:
             try:
-                self._output = RotatingFile(service.log, service.log_bytes)
+                self._output = RotatingFile(service.log, service.log_bytes, users)
             except OSError as error:
                 raise OSError(
                     f'service "{service.name}": log {service.log}: {error.strerror}'
@@ -192,20 +194,38 @@ class Program:
                 env=environment,
                 cwd="/",
             )
+            self._watch()
         except OSError as error:
+            self._abandon()
             self._ended(error.strerror or str(error))
             return
         self._state = RUNNING
         self._look_s = now_s + LISTEN_WITHIN_S
+        self._say("info", "service started", service=self.service.name, pid=self._process.pid)
+
+    def _watch(self) -> None:
+        """Hear of its output and of its end; OSError when there is no file number for that."""
+        assert self._process is not None
         assert self._process.stdout is not None
         self._close_pipe()
-        self._pipe = os.dup(self._process.stdout.fileno())
-        self._process.stdout.close()
-        os.set_blocking(self._pipe, False)
+        with self._process.stdout as stdout:
+            pipe = os.dup(stdout.fileno())
+        os.set_blocking(pipe, False)
+        self._selector.register(pipe, selectors.EVENT_READ, self._read)
+        self._pipe = pipe
         self._pidfd = os.pidfd_open(self._process.pid)
-        self._selector.register(self._pipe, selectors.EVENT_READ, self._read)
         self._selector.register(self._pidfd, selectors.EVENT_READ, self._exited)
-        self._say("info", "service started", service=self.service.name, pid=self._process.pid)
+
+    def _abandon(self) -> None:
+        """End what cannot be watched, if it was started at all."""
+        self._close_pipe()
+        if self._pidfd >= 0:
+            os.close(self._pidfd)
+            self._pidfd = -1
+        if self._process is not None:
+            self._signal(signal.SIGKILL)
+            self._process.wait()
+            self._process = None
 
     def _described(self) -> tuple[list[str], list[int], dict[str, str]]:
         service = self.service
@@ -252,6 +272,7 @@ class Program:
         assert self._process is not None
         self._selector.unregister(self._pidfd)
         os.close(self._pidfd)
+        self._pidfd = -1
         code = self._process.wait()
         self._process = None
         self._exit_status = code if code >= 0 else 128 - code

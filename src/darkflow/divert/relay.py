@@ -25,6 +25,7 @@ BUFFER_BYTES = 1 << 16
 CONNECT_S = 10.0
 CLOSE_S = 10.0
 FILES = 64  # beside two for each connection
+BACKLOG = 65_535  # the kernel takes net.core.somaxconn of them at most
 
 
 @dataclass
@@ -76,6 +77,10 @@ class Relay:
             await asyncio.start_server(self._accepted, sock=sock, limit=BUFFER_BYTES)
             for sock in sockets
         ]
+        # asyncio has set its own, 100; given more, it would also accept so many in one go, and run
+        # out of file numbers before it looks at `connections`.
+        for sock in sockets:
+            sock.listen(BACKLOG)
         await asyncio.gather(*(server.serve_forever() for server in servers))
 
     async def _accepted(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

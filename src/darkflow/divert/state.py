@@ -70,8 +70,9 @@ class State:
             if step.what == "set" and path.exists():
                 settings.setdefault(step.action, path.read_text().strip())
         self._kept = {"boot": _boot(), "pid": os.getpid(), "fd": namespace, "settings": settings}
-        os.ftruncate(self._fd, 0)
-        os.pwrite(self._fd, json.dumps(self._kept).encode(), 0)
+        text = json.dumps(self._kept).encode()
+        # One write and nothing else: at no moment is there less than one whole document.
+        os.pwrite(self._fd, text.ljust(os.fstat(self._fd).st_size), 0)
 
     def restore(self) -> None:
         """Put the settings back as they were found."""
