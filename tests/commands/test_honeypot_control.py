@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -73,6 +74,10 @@ def test_flows_are_listed_and_cut(place: Site, tmp_path: Path) -> None:
     honeypot.wait_for(lambda: honeypot.ask("flows").count("established") == 3)
     told = json.loads(honeypot.ask("flows", "--json"))
     assert (told["open"], told["diverted"]) == (3, 3)
+    # Who answers is where its sockets are: in the namespace that lets nothing else out.
+    pid = re.search(r"process (\d+)", honeypot.status()["services"]["responder"])
+    assert pid is not None
+    assert " hp1:" in Path(f"/proc/{pid[1]}/net/dev").read_text()
     latest, six, _ = (one["flow"] for one in told["flows"])
     assert latest.endswith(f"-{silent(4, 3)}:2222")
     assert six.endswith(f"-[{silent(6, 2)}]:23")
