@@ -50,6 +50,9 @@ def test_whatever_a_syn_carries_it_is_answered(tmp_path: Path) -> None:
         flows = honeypot.status()["flows"]
         assert flows["diverted"] == 12
         assert honeypot.end()[0] == 0
+    # Passwords are in both.
+    for path in (honeypot.events_path, Path(pcap)):
+        assert path.stat().st_mode & 0o777 == 0o640
     told = {e["src_port"]: e for e in honeypot.events("session")}
     assert {str(port) for port in told} == PORTS
     for port, event in told.items():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import resource
+from pathlib import Path
 
 import pytest
 
@@ -91,6 +92,18 @@ def test_a_file_that_says_nothing_of_now_is_passed_over(place: World, text: str)
     kept = json.loads(path.read_text())
     assert (kept["pid"], kept["fd"], kept["settings"]) == (os.getpid(), 7, {})
     state.end()
+
+
+def test_its_folder_can_be_entered_whatever_the_umask(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("darkflow.divert.state.STATE", tmp_path / "darkflow")
+    mask = os.umask(0o077)
+    try:
+        State("one").end()
+    finally:
+        os.umask(mask)
+    assert (tmp_path / "darkflow").stat().st_mode & 0o777 == 0o755
 
 
 def test_what_is_written_down_stays_whole(place: World) -> None:

@@ -34,7 +34,10 @@ class Control:
         self._handlers = handlers
         self._closing = False
         self._slots = threading.BoundedSemaphore(MOST_CLIENTS)
-        os.makedirs(os.path.dirname(path) or ".", mode=0o755, exist_ok=True)  # noqa: PTH103, PTH120
+        folder = os.path.dirname(path) or "."  # noqa: PTH120
+        with contextlib.suppress(FileExistsError):
+            os.makedirs(folder)  # noqa: PTH103
+            os.chmod(folder, 0o755)  # noqa: PTH101 (whatever the umask: the group gets there)
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
         try:
             self._bind(group)

@@ -67,6 +67,8 @@ def honeypot_command(options: argparse.Namespace, settings: dict[str, Any]) -> i
     except (OSError, ValueError, LookupError) as error:
         complain(reason_of(error))
         return EXIT_USAGE
+    # What is written holds passwords and what clients said: as UMask= of the unit.
+    os.umask(os.umask(0o027) | 0o027)
     # What is being set up is set up to its end, so that it can be taken down again.
     signals: list[int] = []
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):

@@ -299,7 +299,9 @@ def _new_namespace(name: str) -> int:
 
 
 def _unshared(name: str) -> int:
-    NAMESPACES.mkdir(parents=True, exist_ok=True)
+    with contextlib.suppress(FileExistsError):
+        NAMESPACES.mkdir(parents=True)
+        NAMESPACES.chmod(0o755)  # as iproute2 does
     try:
         launch.mount("", str(NAMESPACES), "none", launch.MS_SHARED | launch.MS_REC)
     except OSError:

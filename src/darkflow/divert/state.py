@@ -39,7 +39,10 @@ class State:
         _forget_the_dead(self.path)
 
     def _lock(self, name: str) -> int:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with contextlib.suppress(FileExistsError):
+            self.path.parent.mkdir(parents=True)
+            # The control socket is there too, which may be a group's.
+            self.path.parent.chmod(0o755)
         until = time.monotonic() + PATIENCE_S
         while True:
             fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
