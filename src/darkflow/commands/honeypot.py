@@ -155,9 +155,7 @@ class Honeypot:
         self.plane.missed_ns = self._missed_ns
         tracker = Tracker(
             place.macs[:6] if place.answers else b"",
-            settings["idle"],
-            settings["payload"],
-            settings["payload_buffer"],
+            *(settings[name] for name in ("idle", "payload", "payload_buffer")),
         )
         self.records = self.wired.records()
         self.tap = Tap(
@@ -169,8 +167,8 @@ class Honeypot:
         self._answers: list[Answers] = []
         # As many as there are sessions, at most.
         self._closing: deque[tuple[float, tuple[Session, int, int, str, int]]] = deque()
-        names = place.watched
-        open_sources(self._sources, names, watch_of(options, settings), settings, log)
+        watch = watch_of(options, settings)
+        open_sources(self._sources, place.watched, watch, settings, log)
         endpoint = endpoint_of(settings)
         self.supervisor = Supervisor(
             self._sources, self.wired, settings, log, options, self._extend
