@@ -40,6 +40,7 @@ networks = ["203.0.113.0/24"]
 store = "/var/lib/darkflow/store"
 events = "/var/lib/darkflow/dark.jsonl"
 hold = "500ms"
+control-group = "adm"
 
 [[honeypot.service]]
 name = "speaker"
@@ -131,8 +132,11 @@ def test_a_real_systemd_runs_the_honeypot(tmp_path: Path) -> None:
     reason = systemd.cannot()
     if reason is not None:
         skip(reason)
-    with systemd.booted(tmp_path, HONEYPOT, "honeypot") as machine:
+    group = "SupplementaryGroups=adm\n"
+    with systemd.booted(tmp_path, HONEYPOT, "honeypot", group) as machine:
         machine.systemctl("start")
+        shown = machine.run("stat", "-c", "%a %G", "/run/darkflow", "/run/darkflow/control.sock")
+        assert shown.split("\n")[:2] == ["755 root", "660 adm"]
         assert machine.shows("StatusText").startswith("watching w1, hp0: 0 attempts")
         asked = (str(DARKFLOW), "status", "--json")
         services = json.loads(machine.run(*asked))["services"]
