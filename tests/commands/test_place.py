@@ -126,10 +126,10 @@ def test_counters_never_go_backwards() -> None:
     table.place = place
     place.nft = table  # type: ignore[assignment]
     table.packets = 7
-    assert place.kernel_stats() == {"diverted": 7, "flows4": 7}
+    assert place.kernel_stats() == {"diverted": 7, "flows4": 7, "dropped": 0}
     table.there = False
     assert "gone" in place.mend()
     table.scrape.join()
     table.packets = 2
-    assert place.kernel_stats() == {"diverted": 9, "flows4": 2}
+    assert place.kernel_stats() == {"diverted": 9, "flows4": 2, "dropped": 0}
     assert table.asked == [7]

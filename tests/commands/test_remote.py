@@ -28,6 +28,7 @@ def socket(tmp_path: Path) -> Iterator[str]:
         "cut": lambda r: {"cut": 1 if r["flow"] == FLOW else 2 if r["all"] else 0},
         "allow": lambda r: {
             "addresses": [r["value"]], "sources": [], "ports": [r["action"], r["kind"]], "cut": 2,
+            "lasts": "until it ends",
         },
     }  # fmt: skip
     control = Control(str(tmp_path / "c.sock"), None, asked)
@@ -72,6 +73,7 @@ def test_allow(socket: str) -> None:
     assert "addresses  192.0.2.0/24\n" in text
     assert "sources    none\n" in text
     assert "ports      add, address\n" in text
+    assert "lasts      until it ends\n" in text
     assert "2 flows cut" in text
 
 
