@@ -84,6 +84,8 @@ class Rdp(Protocol):
         blob = bytes(self._rest[: head + length])
         del self._rest[: head + length]
         if ntlm.kind(blob) == ntlm.NEGOTIATE:
+            # A client waits for the challenge: what it has said already is for nobody.
+            self._rest.clear()
             return Reply(ntlm.credssp(blob, self.context.nonce[:8], self.context.host.upper()))
         for key, value in ntlm.login(blob).items():
             self.keep(key, value)
