@@ -49,12 +49,13 @@ LANES = {
     ),
     "live: sinks": ("sinks/",),
 }  # fmt: skip
-# Live tests that need the machine for themselves: high rates, or answers within milliseconds.
+# Live tests that need the machine for themselves: high rates, answers within milliseconds, or
+# how long one thing takes beside another.
 QUIET = tuple(str(TESTS / name) for name in (
     "bench/test_dataplane.py", "bench/test_live.py", "commands/test_honeypot_promises.py",
     "commands/test_honeypot_scanners.py", "commands/test_sensor.py", "divert/test_dataplane",
-    "divert/test_nft.py", "lab/test_live_scanners.py", "sources/test_live_rings.py",
-    "test_live_captures.py",
+    "divert/test_nft.py", "lab/test_live_scanners.py", "sinks/test_records.py",
+    "sources/test_live_rings.py", "test_live_captures.py",
 ))  # fmt: skip
 IS_WORKER = "PYTEST_XDIST_WORKER" in os.environ
 

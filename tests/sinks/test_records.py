@@ -207,8 +207,7 @@ def test_a_record_costs_about_what_json_costs(tmp_path: Path) -> None:
         for _ in range(1000):
             assert json.loads(json.dumps(document))
         ratios.append(used_s / (time.thread_time() - began_s))
-    # 1.5 alone; more where other programs share the processor's cache.
-    assert statistics.median(ratios) < 2
+    assert statistics.median(ratios) < 1.6
     store.close()
     assert (box.units, store.written, store.dropped) == (10_000, 10_000, 0)
 
